@@ -1,0 +1,3 @@
+"""vmkeep: Azure Backup for your own hypervisors."""
+
+__version__ = "0.1.0"

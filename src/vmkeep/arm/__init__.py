@@ -1,0 +1,1 @@
+"""The ARM-compatible REST API: speaks ARM, starts workflows, reads the catalog."""

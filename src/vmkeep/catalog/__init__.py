@@ -1,0 +1,1 @@
+"""What the service remembers: vaults, policies, protected items, recovery points, jobs, restore points."""

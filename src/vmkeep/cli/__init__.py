@@ -1,0 +1,1 @@
+"""The command line: a plain client of the ARM API."""

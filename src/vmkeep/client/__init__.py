@@ -1,0 +1,1 @@
+"""A small HTTP client of the ARM API, used by the command line."""

@@ -1,0 +1,1 @@
+"""Keeps keys and wraps others with them."""

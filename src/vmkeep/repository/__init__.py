@@ -1,0 +1,1 @@
+"""Encrypted, deduplicated, content-addressed storage behind one vault."""

@@ -1,0 +1,1 @@
+"""Picks implementations, wires everything, runs it."""

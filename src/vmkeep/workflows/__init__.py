@@ -1,0 +1,1 @@
+"""Durable programs that do jobs; the only place where the pillars meet."""
