@@ -1,0 +1,110 @@
+"""Vaults, policies, protected items and recovery points."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from vmkeep.model.machine import Consistency
+from vmkeep.model.restore_point import RestorePoint, Warned
+
+
+class Tier(StrEnum):
+    """Where a recovery point's data is."""
+
+    INSTANT = "instant"
+    """Backed by a restore point on the host."""
+    VAULT = "vault"
+    """Backed by a manifest in the vault's repository."""
+
+
+class ProtectionState(StrEnum):
+    """The wire spelling of Azure Backup."""
+
+    IR_PENDING = "IRPending"
+    """Protected, first backup still to come."""
+    PROTECTED = "Protected"
+    PROTECTION_STOPPED = "ProtectionStopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """Holds protected items and recovery points. `wrapped_key` is the repository's data key, wrapped."""
+
+    id: str
+    """GUID."""
+    name: str
+    resource_group: str
+    location: str
+    repository_url: str
+    wrapped_key: bytes
+    created: datetime
+    properties: dict[str, Any] = field(default_factory=dict)  # JSON as ARM clients sent it
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Schedule and retention, kept as the wire's JSON `properties`."""
+
+    vault_id: str
+    name: str
+    properties: dict[str, Any]  # JSON as ARM clients sent it
+
+    @property
+    def instant_days(self) -> int:
+        """Days a recovery point stays in the instant tier."""
+        return int(self.properties.get("instantRpRetentionRangeInDays") or 2)
+
+    @property
+    def vault_days(self) -> int:
+        """Days a recovery point is kept in the vault tier by the daily rule."""
+        daily = (self.properties.get("retentionPolicy") or {}).get("dailySchedule") or {}
+        return int((daily.get("retentionDuration") or {}).get("count") or 30)
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectedItem:
+    """One VM under a policy in a vault."""
+
+    id: str
+    """GUID."""
+    vault_id: str
+    vm_uuid: str
+    vm_name: str
+    resource_group: str
+    policy_name: str
+    state: ProtectionState
+    created: datetime
+    last_backup: datetime | None = None
+    last_backup_status: str = ""
+    last_recovery_point: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryPoint:
+    """A moment an item can be recovered to. Has a restore point, a manifest, or both: those are its tiers."""
+
+    id: str
+    """Decimal digits, as Azure's."""
+    item_id: str
+    time: datetime
+    consistency: Consistency
+    restore_point: RestorePoint | None = None
+    manifest_id: str = ""
+    retain_until: datetime | None = None
+    """Asked for by the user; None: the policy decides."""
+    size_bytes: int = 0
+    stored_bytes: int = 0
+    machine_xml: str = ""
+    warnings: tuple[Warned, ...] = ()
+
+    @property
+    def tiers(self) -> frozenset[Tier]:
+        """The tiers the point can be restored from."""
+        tiers = set()
+        if self.restore_point is not None:
+            tiers.add(Tier.INSTANT)
+        if self.manifest_id:
+            tiers.add(Tier.VAULT)
+        return frozenset(tiers)

@@ -1,0 +1,68 @@
+"""What the fabric holds: all disks of a VM captured at one instant."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from vmkeep.model.machine import Consistency, DiskFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something a user should know about work that went well all the same."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedDisk:
+    """One disk of a restore point."""
+
+    name: str
+    lun: int
+    path: str
+    """The frozen layer: the newest file that belongs to this point."""
+    format: DiskFormat
+    size_bytes: int
+    active_path: str
+    """The layer that takes the guest's writes after this point."""
+    chain: tuple[str, ...]
+    """Files this point reads from, base first, `path` last."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePoint:
+    """All disks of a VM at one instant. `machine_xml` is the VM's definition then."""
+
+    id: str
+    vm_uuid: str
+    vm_name: str
+    time: datetime
+    consistency: Consistency
+    disks: tuple[CapturedDisk, ...]
+    machine_xml: str
+    frozen_s: float | None = None
+    """How long the guest's file systems stood still, in seconds; None when they were not frozen."""
+    warnings: tuple[Warned, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:  # JSON values
+        """Return the point as JSON values."""
+        return {**asdict(self), "time": self.time.isoformat()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "RestorePoint":  # JSON values
+        """Read what `to_json` wrote."""
+        disks = tuple(
+            CapturedDisk(**{**disk, "format": DiskFormat(disk["format"]), "chain": tuple(disk["chain"])})
+            for disk in data["disks"]
+        )
+        return cls(
+            **{
+                **data,
+                "time": datetime.fromisoformat(data["time"]),
+                "consistency": Consistency(data["consistency"]),
+                "disks": disks,
+                "warnings": tuple(Warned(**warned) for warned in data["warnings"]),
+            }
+        )
