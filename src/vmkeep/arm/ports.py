@@ -111,15 +111,3 @@ class RepositoriesPort(Protocol):
     def prune(self, vault: Vault) -> dict[str, Any]:  # a report as JSON values
         """Remove what no recovery point needs."""
         ...
-
-
-class SettingsPort(Protocol):
-    """Small named texts that outlive the process."""
-
-    def find_setting(self, key: str) -> str | None:
-        """Return a setting, or None when it was never put."""
-        ...
-
-    def put_setting(self, key: str, value: str) -> None:
-        """Keep a setting."""
-        ...

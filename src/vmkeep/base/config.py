@@ -1,14 +1,15 @@
 """Settings from a TOML file, the environment and the command line, in rising order of weight.
 
-A settings class is a flat frozen dataclass; every field has a default and `metadata={"help": …}`.
+A settings class is a flat frozen dataclass; every field has a default and one sentence of help:
+`port: Annotated[int, "TCP port to listen on."] = 8443`.
 """
 
 import difflib
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from vmkeep.base.errors import InvalidValue, Retry, VmkeepError
 
@@ -39,12 +40,6 @@ class UnreadableConfig(VmkeepError):
     why: str
 
 
-def setting(default: T, text: str) -> T:
-    """Declare a field of a settings class: its default, and one sentence for people."""
-    result: T = field(default=default, metadata={"help": text})
-    return result
-
-
 def load(
     kind: type[T], *, file: Path | None, environ: Mapping[str, str], flags: Mapping[str, object | None]
 ) -> T:
@@ -69,11 +64,8 @@ def load(
 
 def describe(kind: type) -> list[tuple[str, str, str]]:
     """Return (name, default, help) of every setting, for documentation."""
-    return [(one.name, _shown(one), one.metadata["help"]) for one in fields(kind)]
-
-
-def _shown(one: Field[Any]) -> str:  # a field of any type
-    return "" if one.default is MISSING else str(one.default)
+    helps = get_type_hints(kind, include_extras=True)
+    return [(one.name, str(one.default), helps[one.name].__metadata__[0]) for one in fields(kind)]
 
 
 def _read(file: Path) -> dict[str, Any]:  # TOML values

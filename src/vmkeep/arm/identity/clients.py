@@ -7,9 +7,9 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from vmkeep.arm.errors import InvalidClient, TooManyFailures
-from vmkeep.arm.ports import SettingsPort
 from vmkeep.base.clock import Clock
 from vmkeep.base.ids import new_token
+from vmkeep.catalog import Catalog
 
 FAILURES_ALLOWED = 5
 WINDOW_S = 60
@@ -52,15 +52,15 @@ class Failures:
 class Clients:
     """Knows which client ids exist and whether a secret is theirs."""
 
-    def __init__(self, settings: SettingsPort, clock: Clock, hasher: PasswordHasher | None = None) -> None:
-        self._settings = settings
+    def __init__(self, catalog: Catalog, clock: Clock, hasher: PasswordHasher | None = None) -> None:
+        self._catalog = catalog
         self._hasher = hasher or PasswordHasher()
         self._failures = Failures(clock)
         self._nobody = self._hasher.hash(new_token())
 
     def put(self, client_id: str, secret: str) -> None:
         """Make a client, or give it a new secret."""
-        self._settings.put_setting(_key(client_id), self._hasher.hash(secret))
+        self._catalog.put_setting(_key(client_id), self._hasher.hash(secret))
 
     def verify(self, client_id: str, secret: str) -> None:
         """Raise InvalidClient or TooManyFailures unless the secret is the client's.
@@ -68,7 +68,7 @@ class Clients:
         An unknown client costs as much time as a wrong secret.
         """
         self._failures.refuse_if_many(client_id)
-        known = self._settings.find_setting(_key(client_id))
+        known = self._catalog.find_setting(_key(client_id))
         if not self._matches(known or self._nobody, secret) or known is None:
             self._failures.add(client_id)
             raise InvalidClient(client_id=client_id)

@@ -11,6 +11,7 @@ from vmkeep.arm.paging import page
 from vmkeep.arm.recoveryservices.policy_body import read_policy
 from vmkeep.arm.recoveryservices.scope import VAULT, FilterText, TheVault
 from vmkeep.arm.service import Here, Service
+from vmkeep.catalog.errors import PolicyNotFound
 from vmkeep.model.protection import Policy, Vault
 
 router = APIRouter()
@@ -48,10 +49,11 @@ def put_policy(here: Here, vault: TheVault, policy_name: str, body: PolicyBody) 
 @router.delete(POLICY)
 def delete_policy(here: Here, vault: TheVault, policy_name: str) -> Response:
     """Delete a policy that no item is under; 204 when there is none."""
-    if any(policy.name == policy_name for policy in here.catalog.list_policies(vault.id)):
+    try:
         here.catalog.delete_policy(vault.id, policy_name)
-        return Response(status_code=200)
-    return Response(status_code=204)
+    except PolicyNotFound:
+        return Response(status_code=204)
+    return Response(status_code=200)
 
 
 def show_policy(here: Service, vault: Vault, policy: Policy) -> Json:

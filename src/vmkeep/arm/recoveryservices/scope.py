@@ -18,17 +18,10 @@ POINT = f"{ITEM}/recoveryPoints/{{point_id}}"
 
 
 def _vault(here: Here, group: str, vault_name: str) -> Vault:
-    found = find_vault(here, group, vault_name)
+    found = here.catalog.find_vault(group, vault_name)
     if found is None:
         raise ResourceNotFound(type=VAULTS, name=vault_name, resource_group=group)
     return found
-
-
-def find_vault(here: Service, group: str, name: str) -> Vault | None:
-    """Return a vault by its names, their case ignored, or None."""
-    wanted = (group.lower(), name.lower())
-    vaults = here.catalog.list_vaults()
-    return next((one for one in vaults if (one.resource_group.lower(), one.name.lower()) == wanted), None)
 
 
 TheVault = Annotated[Vault, Depends(_vault)]

@@ -12,7 +12,7 @@ from vmkeep.arm.names import VAULTS
 from vmkeep.arm.operations import finished_answer
 from vmkeep.arm.paging import page
 from vmkeep.arm.recoveryservices.default_policies import default_policies
-from vmkeep.arm.recoveryservices.scope import GROUP, VAULT, TheVault, find_vault
+from vmkeep.arm.recoveryservices.scope import GROUP, VAULT, TheVault
 from vmkeep.arm.service import Here, Service
 from vmkeep.base.ids import new_guid
 from vmkeep.model.protection import Policy, Vault
@@ -31,7 +31,7 @@ class VaultBody(Body):
 @router.put(VAULT)
 def put_vault(here: Here, group: str, vault_name: str, body: VaultBody) -> JSONResponse:
     """Create a vault with its repository and default policies, or change an existing one."""
-    vault = find_vault(here, group, vault_name)
+    vault = here.catalog.find_vault(group, vault_name)
     if vault is not None:
         return JSONResponse(show_vault(here, _change(here, vault, body)))
     if body.location.lower().replace(" ", "") not in {here.location.lower(), ""}:
@@ -54,8 +54,7 @@ def get_vault(here: Here, vault: TheVault) -> Json:
 @router.get(f"{GROUP}/providers/{VAULTS}")
 def list_vaults_of_group(request: Request, here: Here, group: str) -> Json:
     """Return the vaults of a resource group."""
-    vaults = [vault for vault in here.catalog.list_vaults() if vault.resource_group.lower() == group.lower()]
-    return page(request, vaults, lambda vault: show_vault(here, vault))
+    return page(request, here.catalog.list_vaults(group), lambda vault: show_vault(here, vault))
 
 
 @router.get(f"/subscriptions/{{subscription}}/providers/{VAULTS}")
@@ -67,7 +66,7 @@ def list_vaults(request: Request, here: Here) -> Json:
 @router.delete(VAULT)
 def delete_vault(here: Here, group: str, vault_name: str) -> Response:
     """Delete a vault that holds nothing; its repository stays where it is. 204 when there is none."""
-    vault = find_vault(here, group, vault_name)
+    vault = here.catalog.find_vault(group, vault_name)
     if vault is not None:
         here.catalog.delete_vault(vault.id)
     return Response(status_code=204)
