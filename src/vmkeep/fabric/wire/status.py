@@ -7,9 +7,9 @@ from datetime import datetime
 
 from vmkeep.fabric.wire import guest_json
 from vmkeep.fabric.wire.errors import RequestRefused
+from vmkeep.fabric.wire.extension_package import HANDLER_NAME
 from vmkeep.fabric.wire.guest_json import MESSAGE_LIMIT, find, integer, items, seconds, text
 
-HANDLER_NAME = "Microsoft.Azure.RecoveryServices.VMSnapshotLinux"
 STILL_RUNNING = 4
 REPORT_LIMIT = 256 * 1024
 
