@@ -63,6 +63,14 @@ def test_enable_without_any_settings_says_so(guest: Guest) -> None:
     assert "left no settings" in done.stderr
 
 
+def test_disk_that_takes_no_status_is_told_to_the_agent(guest: Guest) -> None:
+    guest.write_settings(0, public_settings(commandToExecute="install"), {})
+    (guest.extension / "status").rmdir()
+    done = handle(guest, "enable")
+    assert done.returncode == 74
+    assert done.stderr.startswith("the status cannot be written: ")
+
+
 def test_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dance"]) == 64
     assert "usage" in capsys.readouterr().err

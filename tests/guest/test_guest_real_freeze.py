@@ -4,6 +4,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -97,18 +98,19 @@ def test_writer_waits_while_frozen_and_goes_on_when_the_parent_is_killed(disk: D
     if parent == 0:
         with Freezer([disk.mount]) as freezer:
             freezer.freeze()
-            os.write(tell, b"frozen")
+            os.write(tell, str(freezer.pid).encode())
             signal.pause()
-    assert os.read(told, 10) == b"frozen"
+    freezer_process = os.pidfd_open(int(os.read(told, 20)))
     writer = subprocess.Popen(["sh", "-c", f"echo x > {disk.folder}/file && sync {disk.folder}/file"])
     wait_until_blocked(writer.pid)
     assert writer.poll() is None
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
     assert writer.wait() == 0
+    select.select([freezer_process], [], [])  # readable when it has ended, and let go of the mount point
     assert not disk.is_frozen
-    os.close(told)
-    os.close(tell)
+    for descriptor in (told, tell, freezer_process):
+        os.close(descriptor)
 
 
 def wait_until_blocked(pid: int) -> None:

@@ -37,6 +37,14 @@ def configure(guest: Guest, pre: str = "", post: str = "", **changes: object) ->
     return trace
 
 
+def make_fifos(guest: Guest) -> tuple[Path, Path]:
+    """One to hold a script back with, one for it to say that it has started."""
+    gate, started = guest.azure / "gate", guest.azure / "started"
+    os.mkfifo(gate)
+    os.mkfifo(started)
+    return gate, started
+
+
 def back_up(guest: Guest, kernel: Kernel | None = None, number: int = 0) -> None:
     """Run `enable` and the background process that it leaves, to their ends."""
     guest.write_settings(number, public_settings(f"task-{number}"), {})
@@ -63,11 +71,11 @@ def test_backup_between_scripts_is_application_consistent(
 
 
 def test_enable_returns_while_scripts_run_with_code_4(guest: Guest, host: FakeHost) -> None:
-    gate = guest.azure / "gate"
-    os.mkfifo(gate)
-    configure(guest, pre=f"cat {gate}")
+    gate, started = make_fifos(guest)
+    configure(guest, pre=f"echo > {started}; cat {gate}")
     guest.write_settings(0, public_settings(), {})
     enable(guest, 0)
+    started.read_text()
     assert guest.status(0)["code"] == "4"
     enable(guest, 0)  # as the agent does when it is restarted
     assert guest.status(0)["code"] == "4"
@@ -78,11 +86,11 @@ def test_enable_returns_while_scripts_run_with_code_4(guest: Guest, host: FakeHo
 
 
 def test_task_that_comes_while_another_runs_waits_for_it(guest: Guest, host: FakeHost) -> None:
-    gate = guest.azure / "gate"
-    os.mkfifo(gate)
-    configure(guest, pre=f"cat {gate}")
+    gate, started = make_fifos(guest)
+    configure(guest, pre=f"echo > {started}; cat {gate}")
     guest.write_settings(0, public_settings("first"), {})
     enable(guest, 0)
+    started.read_text()
     (guest.azure / "VMSnapshotScriptPluginConfig.json").unlink()
     guest.write_settings(1, public_settings("second"), {})
     enable(guest, 1)
@@ -269,13 +277,13 @@ def refusal(guest: Guest, owner_offset: int) -> int:
 
 
 def test_killed_background_process_leaves_a_failure_not_silence(guest: Guest, host: FakeHost) -> None:
-    gate = guest.azure / "gate"
-    os.mkfifo(gate)
-    configure(guest, pre=f"echo $PPID > {gate}; sleep 600")
+    gate, started = make_fifos(guest)
+    configure(guest, pre=f"echo $PPID > {started}; cat {gate}")
     guest.write_settings(0, public_settings(), {})
     enable(guest, 0)
-    os.kill(int(gate.read_text()), signal.SIGKILL)
+    os.kill(int(started.read_text()), signal.SIGKILL)
     os.wait()
+    gate.write_text("")
     enable(guest, 0)
     assert guest.status(0)["code"] == "2"
     assert "dosnapshot" not in host.calls()
