@@ -87,25 +87,25 @@ class Enable:
 
     def _arrange(self, task: Task) -> None:
         """See to it that the task is settled: at once when it is short and nothing else runs."""
-        turn = self._handler.turn()
-        free = turn.taken(wait=False)
-        known = self._remembered()
-        if not free and known.number == self._number:
-            return  # this very command is being obeyed; the agent has only been restarted
-        hooks, problem = self._find_scripts()
-        if free and (hooks is None or known.task == self._key(task)):
-            self._settle(task, hooks, problem)
-            return
-        self._write(self._document(Outcome()))
-        self._log.flush()
-        if os.fork() == 0:
-            _go_to_background()
-            try:
-                turn.taken(wait=True)
+        with self._handler.turn() as turn:
+            free = turn.taken(wait=False)
+            known = self._remembered()
+            if not free and known.number == self._number:
+                return  # this very command is being obeyed; the agent has only been restarted
+            hooks, problem = self._find_scripts()
+            if free and (hooks is None or known.task == self._key(task)):
                 self._settle(task, hooks, problem)
-                self._log.flush()
-            finally:
-                os._exit(0)
+                return
+            self._write(self._document(Outcome()))
+            self._log.flush()
+            if os.fork() == 0:
+                _go_to_background()
+                try:
+                    turn.taken(wait=True)
+                    self._settle(task, hooks, problem)
+                    self._log.flush()
+                finally:
+                    os._exit(0)
 
     def _settle(self, task: Task, hooks: "Scripts | None", problem: "BackupFailed | None") -> None:
         """Run the task and report it; report it again when it ran before. The turn must be ours.

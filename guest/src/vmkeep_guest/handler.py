@@ -83,10 +83,19 @@ class Handler:
 
 
 class Turn:
-    """The right to run a backup: one process at a time has it, and loses it when it ends, however it ends."""
+    """The right to run a backup: one process at a time has it, and loses it when it ends, however it ends.
+
+    A forked child shares it, so it is given back when both have closed it. Use as a context.
+    """
 
     def __init__(self, path: str) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def __enter__(self) -> "Turn":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
 
     def taken(self, *, wait: bool) -> bool:
         """Take the turn and return True; without `wait` return False when another process has it."""

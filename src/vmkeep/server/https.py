@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from vmkeep.server.errors import CannotListen
 
-GRACE_S = 10
+GRACE_S = 5
 
 
 class HttpsServer(uvicorn.Server):
@@ -37,6 +37,14 @@ class HttpsServer(uvicorn.Server):
         """Start to serve, then say so."""
         await super().startup(sockets)
         self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop serving. Idle connections are cut: a polite TLS farewell would wait for clients that sleep."""
+        for connection in list(self.server_state.connections):
+            cycle = getattr(connection, "cycle", None)
+            if cycle is None or cycle.response_complete:
+                connection.transport.abort()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
-from vmkeep.arm.identity.clients import Clients
+from vmkeep.arm.service import Service
 from vmkeep.base.ids import new_guid, new_token
 from vmkeep.catalog import Catalog
 from vmkeep.server.errors import KeyFileUnreadable
@@ -42,24 +42,22 @@ def ensure_token_key(state_dir: Path) -> ECKey:
         raise KeyFileUnreadable(path=str(path), why=str(error)) from error
 
 
-def ensure_local_client(
-    state_dir: Path, catalog: Catalog, clients: Clients, *, installation: Installation, url: str, ca: Path
-) -> Path:
+def ensure_local_client(service: Service, state_dir: Path, *, url: str, ca: Path) -> Path:
     """Write the file by which the local command line logs in; returns its path.
 
     Id and secret stay as they are unless the file is gone, damaged, or the catalog does not know the id.
     """
     path = state_dir / LOCAL_CLIENT
     known = _find_credentials(path)
-    client_id = catalog.find_setting("local-client")
+    client_id = service.catalog.find_setting("local-client")
     if known is None or known["clientId"] != client_id:
         known = {"clientId": new_guid(), "clientSecret": new_token()}
-        clients.put(known["clientId"], known["clientSecret"])
-        catalog.put_setting("local-client", known["clientId"])
+        service.clients.put(known["clientId"], known["clientSecret"])
+        service.catalog.put_setting("local-client", known["clientId"])
     content = {
         "url": url,
-        "tenant": installation.tenant,
-        "subscription": installation.subscription,
+        "tenant": service.tenant,
+        "subscription": service.subscription,
         "clientId": known["clientId"],
         "clientSecret": known["clientSecret"],
         "caFile": str(ca),
