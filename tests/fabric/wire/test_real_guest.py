@@ -7,11 +7,12 @@ import pytest
 
 from tests.lab.guest import Guest
 from vmkeep.base.clock import SystemClock
+from vmkeep.fabric.wire.errors import AgentUnavailable
 from vmkeep.fabric.wire.extension_package import build_package
 from vmkeep.fabric.wire.identity import GuestIdentity
 from vmkeep.fabric.wire.report import Signal
 from vmkeep.fabric.wire.server import WireServer
-from vmkeep.fabric.wire.tasks import DiskSnapshot, SnapshotRequest
+from vmkeep.fabric.wire.tasks import DiskSnapshot, SnapshotOutcome, SnapshotRequest
 
 BRIDGE = "vmkeep0"
 READY_LIMIT_S = 90
@@ -40,26 +41,41 @@ def server(guest: Guest, tmp_path: Path) -> Iterator[WireServer]:
     server.stop()
 
 
+def take_snapshot(server: WireServer, guest: Guest, task_id: str) -> tuple[SnapshotOutcome, list[str]]:
+    """Take a snapshot; collect what the guest says when asked to freeze once more while the host has its turn."""
+    refusals: list[str] = []
+
+    def take() -> list[DiskSnapshot]:
+        refusals.extend(guest.exec(["fsfreeze", "--freeze", mount]).err for mount in ("/", "/data"))
+        return [DiskSnapshot(-1, "p"), DiskSnapshot(0, "p")]
+
+    def ignore(_event: str) -> None:
+        pass
+
+    request = SnapshotRequest(task_id, (-1, 0), take, ignore, lambda: False)
+    return server.take_snapshot(guest.uuid, request), refusals
+
+
 @pytest.mark.qemu
-def test_the_real_agent_becomes_ready_and_takes_two_snapshots(guest: Guest, server: WireServer) -> None:
+def test_the_real_agent_runs_our_extension_with_the_guest_frozen(guest: Guest, server: WireServer) -> None:
     guest.wait_for(lambda: server.report(guest.uuid).ready, "agent ready", limit_s=READY_LIMIT_S)
-    for task_id in ("task-1", "task-2"):
-        events: list[str] = []
-        frozen: list[bool] = []
-
-        def take() -> list[DiskSnapshot]:
-            frozen.append(True)
-            return [DiskSnapshot(-1, "p"), DiskSnapshot(0, "p")]
-
-        request = SnapshotRequest(task_id, (-1, 0), take, events.append, lambda: False)
-        with guest.writer() as writes:
-            outcome = server.take_snapshot(guest.uuid, request)
-        print(outcome, writes)
-        assert outcome.code == 1
-        assert outcome.taken
+    for task_id in ("first", "second"):
+        outcome, refusals = take_snapshot(server, guest, task_id)
+        assert (outcome.code, outcome.taken, outcome.void) == (1, True, False)
+        assert all("busy" in refusal for refusal in refusals), refusals
         assert outcome.thaw_seen
-        assert outcome.frozen_s is not None
+        assert outcome.frozen_s
         assert set(outcome.frozen_mounts) == {"/", "/data"}
+        guest.run("touch", "/thawed", "/data/thawed")
     report = server.report(guest.uuid)
-    print(report)
     assert report.sightings[Signal.PACKAGE].count == 1
+    assert report.status is not None
+    assert report.status.incarnation == str(report.incarnation)
+
+
+@pytest.mark.qemu
+def test_a_stopped_agent_is_unavailable(guest: Guest, server: WireServer) -> None:
+    guest.wait_for(lambda: server.report(guest.uuid).ready, "agent ready", limit_s=READY_LIMIT_S)
+    guest.run("systemctl", "stop", "walinuxagent")
+    with pytest.raises(AgentUnavailable):
+        take_snapshot(server, guest, "nobody-there")
