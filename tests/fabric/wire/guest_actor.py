@@ -206,18 +206,17 @@ def task_status(
     health_code: int = 0,
     status: str = "success",
     telemetry: tuple[tuple[str, str], ...] = (),
+    message: str = "",
+    beside: bool = False,
 ) -> dict[str, Any]:  # JSON
-    """What the agent passes on of the extension's status file."""
-    report = {
-        "version": "1.0",
-        "timestampUTC": r"\/Date(1)\/",
-        "status": {
-            "taskId": settings.task_id if task_id is None else task_id,
-            "code": str(code),
-            "telemetryData": [{"Key": key, "Value": value} for key, value in telemetry],
-            "vmHealthInfo": {"vmHealthState": 0, "vmHealthStatusCode": health_code},
-        },
+    """What the agent passes on of the extension's status file; `beside` puts the details where some extensions do."""
+    inner = {"taskId": settings.task_id if task_id is None else task_id, "code": str(code)}
+    rest = {
+        "telemetryData": [{"Key": key, "Value": value} for key, value in telemetry],
+        "vmHealthInfo": {"vmHealthState": 0, "vmHealthStatusCode": health_code},
     }
+    report: dict[str, Any] = {"version": "1.0", "timestampUTC": r"\/Date(1)\/"}
+    report |= {"status": inner} | rest if beside else {"status": inner | rest}
     return {
         "handlerVersion": VERSION,
         "handlerName": HANDLER,
@@ -230,7 +229,7 @@ def task_status(
                 "status": {
                     "status": status,
                     "code": code,
-                    "formattedMessage": {"lang": "en-US", "message": f"ended with {code}"},
+                    "formattedMessage": {"lang": "en-US", "message": message or f"ended with {code}"},
                     "substatus": [{"name": json.dumps([report]), "status": "success", "code": "0"}],
                 }
             },

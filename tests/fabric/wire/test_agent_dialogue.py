@@ -114,7 +114,7 @@ def test_a_bad_transport_certificate_is_refused(alpha: GuestActor, header: str) 
 
 def test_a_transport_key_of_unusual_size_is_refused(alpha: GuestActor, tmp_path: Path) -> None:
     alpha.poll()
-    key = TransportKey(tmp_path, bits=4160)
+    key = TransportKey(tmp_path, bits=768)
     assert alpha.fetch("Certificates", guest_agent_public_x509_cert=key.header).status == 400
 
 

@@ -85,6 +85,7 @@ def test_microsofts_extension_ends_a_backup_too(site: Site, alpha: GuestActor) -
     act_microsofts_extension(backup)
     outcome = backup.outcome()
     assert (outcome.code, outcome.taken, outcome.frozen_s, outcome.thaw_seen) == (1, True, None, True)
+    assert site.fabric.events[-2:] == ["thawed", "status"]
     assert site.fabric.taken == 1
 
 
@@ -173,6 +174,14 @@ def test_calls_of_no_running_task_are_refused(
     backup.outcome()
 
 
+def test_a_pre_script_that_failed_is_told_beside_a_success(site: Site, alpha: GuestActor) -> None:
+    backup = Backup(site, alpha)
+    backup.call("dosnapshot")
+    backup.guest.report_task(backup.settings, "1", health_code=300)
+    outcome = backup.outcome()
+    assert (outcome.code, outcome.health_code, outcome.taken, outcome.void) == (1, 300, True, False)
+
+
 def test_a_thaw_without_a_freeze_is_refused(site: Site, alpha: GuestActor) -> None:
     backup = Backup(site, alpha)
     assert refused(backup.call("postsnapshot", thawed=True, frozenSeconds=1))
@@ -230,16 +239,22 @@ def test_a_failed_post_script_voids_the_capture(site: Site, alpha: GuestActor) -
     assert (outcome.code, outcome.taken, outcome.void) == (301, True, True)
 
 
-@pytest.mark.parametrize("code", ["121", 121], ids=["microsofts-string", "number"])
+@pytest.mark.parametrize("code", ["121", 121], ids=["string", "number"])
+@pytest.mark.parametrize("beside", [False, True], ids=["details-inside", "details-beside"])
 def test_a_failed_freeze_ends_the_task_before_any_capture(
-    site: Site, alpha: GuestActor, code: str | int
+    site: Site, alpha: GuestActor, code: str | int, *, beside: bool
 ) -> None:
     backup = Backup(site, alpha)
     backup.call("presnapshot")
-    backup.guest.report_task(backup.settings, code, telemetry=(("FreezeSeconds", "0.2"),))
+    telemetry = (("FreezeSeconds", "0.2"), ("FrozenMounts", "/data,/"))
+    message = '{"messageStr": "frozen by somebody else", "snapshotConsistency": 0}'
+    details = {"health_code": 121, "telemetry": telemetry, "message": message, "beside": beside}
+    backup.guest.report_task(backup.settings, code, **details)
     outcome = backup.outcome()
-    assert (outcome.code, outcome.taken, outcome.message) == (121, False, "ended with 121")
-    assert outcome.frozen_s == 0.2
+    assert (outcome.code, outcome.health_code, outcome.taken) == (121, 0, False)
+    assert outcome.message == "frozen by somebody else"
+    assert (outcome.frozen_s, outcome.frozen_mounts) == (0.2, ("/data", "/"))
+    assert not outcome.thaw_seen
     assert site.fabric.taken == 0
 
 
