@@ -141,6 +141,7 @@ class Backup:
                     run.note(bytes_read=report.read_bytes, bytes_stored=report.stored_bytes)
                     point = replace(point, stored_bytes=report.stored_bytes)
                 self._catalog.put_recovery_point(replace(point, manifest_id=manifest_id))
+            run.stop_if_wanted()
         return {"manifest": manifest_id}
 
     def _ingest(

@@ -20,7 +20,7 @@ from vmkeep.workflows.backup import Backup
 from vmkeep.workflows.deletion import DeleteItemData
 from vmkeep.workflows.errors import CancelNotSupported, JobInterrupted
 from vmkeep.workflows.job_run import JobRun, StepFailed
-from vmkeep.workflows.journal import Arguments, Journal
+from vmkeep.workflows.journal import Arguments, Journal, WorkflowState
 from vmkeep.workflows.limits import Limits
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import FabricPort, RepositoryPort
@@ -173,6 +173,10 @@ class Engine:
         if job.status.running and job.operation is JobOperation.DELETE_BACKUP_DATA:
             raise CancelNotSupported(job=job.id, operation=job.operation)
         return self._catalog.request_cancel(job_id)
+
+    def find_state(self, workflow_id: str) -> WorkflowState | None:
+        """Return where a workflow stands, such as a job's; None when there is none of that id."""
+        return self._journal.find_state(workflow_id)
 
     def _start(
         self, name: str, item: ProtectedItem, reason: str, arguments: Arguments, properties: dict[str, str]
