@@ -30,7 +30,7 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 def reset(connection: socket.socket) -> None:
-    """Close at once, leaving nothing behind in the kernel."""
+    """Close at once; the kernel keeps nothing for a peer that does not read."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
     connection.close()
 
@@ -73,8 +73,8 @@ class Reception:
                 reset(connection)
             else:
                 await self._converse(connection, identity, service)
-        except OSError as error:  # TimeoutError and ConnectionError too: the guest's own business
-            log.debug("wire.connection.lost", bridge=position.bridge, ip=position.ip, error=repr(error))
+        except OSError:  # timeouts and lost connections are the guest's own business
+            reset(connection)
         finally:
             self._admission.leave(position)
             connection.close()
