@@ -17,7 +17,7 @@ from vmkeep.fabric.wire.agents import Agent, Agents
 from vmkeep.fabric.wire.answers import JSON, Answer, Answers, Call, CapturePending
 from vmkeep.fabric.wire.errors import RequestRefused
 from vmkeep.fabric.wire.http import Exchange, Response
-from vmkeep.fabric.wire.identity import GuestIdentity, KnownPositions, Position
+from vmkeep.fabric.wire.identity import GuestIdentity, Position, Positions
 from vmkeep.fabric.wire.limits import WireLimits
 from vmkeep.fabric.wire.routes import Route, Service, find_route
 from vmkeep.fabric.wire.snapshot_api import dosnapshot_reply, refusal
@@ -43,7 +43,7 @@ class Reception:
         *,
         agents: Agents,
         answers: Answers,
-        positions: KnownPositions,
+        positions: Positions,
         admission: Admission,
         limits: WireLimits,
         executor: Executor,
