@@ -1,5 +1,6 @@
 """What a hostile guest cannot do to the host or to its neighbours."""
 
+import http.client
 import select
 import subprocess
 import sys
@@ -210,6 +211,16 @@ def test_strangers_wait_in_a_line_of_their_own(
                 site.guest(ALPHA).poll()
             assert site.guest(BETA).poll()
             release.set()
+
+
+def test_an_agent_that_cannot_be_remembered_is_not_served(
+    site: Site, alpha: GuestActor, tmp_path: Path
+) -> None:
+    (tmp_path / "wire").mkdir()
+    (tmp_path / "wire" / alpha.vm_uuid).write_text("in the way")
+    with pytest.raises(http.client.RemoteDisconnected):
+        alpha.poll()
+    assert site.guest(BETA).poll()
 
 
 def test_a_failing_handler_answers_what_no_extension_hangs_on(
