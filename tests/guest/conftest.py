@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.guest.world import THUMBPRINT, FakeHost, Guest
+from tests.guest.world import THUMBPRINT, FakeHost, Guest, Kernel
 
 from vmkeep.fabric.wire.extension_package import HANDLER_NAME, HANDLER_VERSION, build_package
 
@@ -77,3 +77,8 @@ def guest(tmp_path: Path, keys: Path) -> Guest:
     made = Guest(agent, extension, azure)
     made.write_identity("{11111111-1111-1111-1111-111111111111}")
     return made
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Kernel:
+    return Kernel(tmp_path)

@@ -3,51 +3,12 @@
 import errno
 import json
 import os
-from functools import partial
-from pathlib import Path
 
 import pytest
-from tests.guest.world import BAD_DISK, GOOD_DISK, FakeHost, Guest, public_settings
+from tests.guest.world import BAD_DISK, GOOD_DISK, FakeHost, Guest, Kernel, enable, public_settings
 
-from vmkeep_guest.command import Enable, Places
-from vmkeep_guest.freezer import Freezer
+from vmkeep_guest.command import Enable
 from vmkeep_guest.handler import Handler
-
-
-class Kernel:
-    """Counts freezes and thaws in a file that every process can add to."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "kernel"
-        self.path.touch()
-        self.refusal = 0
-
-    def ioctl(self, _descriptor: int, request: int, _argument: int) -> int:
-        if self.refusal:
-            raise OSError(self.refusal, os.strerror(self.refusal))
-        with self.path.open("a") as file:
-            file.write("F" if request == 0xC0045877 else "T")
-        return 0
-
-    @property
-    def trace(self) -> str:
-        return self.path.read_text()
-
-
-@pytest.fixture
-def kernel(tmp_path: Path) -> Kernel:
-    return Kernel(tmp_path)
-
-
-def enable(guest: Guest, number: int, kernel: Kernel | None = None) -> None:
-    """Obey `enable`; with a kernel the guest has one file system, mounted at its `azure` folder."""
-    device = guest.azure.stat().st_dev
-    line = f"30 1 {os.major(device)}:{os.minor(device)} / {guest.azure} rw - ext4 /dev/vdb rw\n"
-    mountinfo = guest.agent / "mountinfo"
-    mountinfo.write_text(line if kernel else "")
-    places = Places(str(guest.azure), str(mountinfo), os.getuid())
-    freezer = partial(Freezer, ioctl=kernel.ioctl) if kernel else Freezer
-    Enable(Handler(str(guest.extension)), number, places, freezer).run()
 
 
 @pytest.mark.usefixtures("host")

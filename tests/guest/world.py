@@ -2,11 +2,19 @@
 
 import base64
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any  # what tests read out of JSON
+
+from vmkeep_guest.command import Enable, Places
+from vmkeep_guest.freezer import Freezer
+from vmkeep_guest.handler import Handler
+from vmkeep_guest.holder import FIFREEZE
+from vmkeep_guest.mounts import Mount
 
 THUMBPRINT = "0123456789ABCDEF0123456789ABCDEF01234567"
 GOOD_DISK = {
@@ -107,3 +115,46 @@ def public_settings(task: str = "task-1", *, details: object = None, **more: obj
         "customSettings": json.dumps({"takeSnapshotFrom": "onlyHost", "isManagedVm": True}),
     }
     return settings | more
+
+
+class Kernel:
+    """Counts freezes and thaws in a file that every process can add to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "kernel"
+        self.path.touch()
+        self.refusal = 0
+
+    def ioctl(self, _descriptor: int, request: int, _argument: int) -> int:
+        if self.refusal:
+            raise OSError(self.refusal, os.strerror(self.refusal))
+        with self.path.open("a") as file:
+            file.write("F" if request == FIFREEZE else "T")
+        return 0
+
+    @property
+    def trace(self) -> str:
+        return self.path.read_text()
+
+
+def enable(guest: Guest, number: int, kernel: Kernel | None = None) -> None:
+    """Obey `enable`; with a kernel the guest has one file system, mounted at its `azure` folder."""
+    device = guest.azure.stat().st_dev
+    line = f"30 1 {os.major(device)}:{os.minor(device)} / {guest.azure} rw - ext4 /dev/vdb rw"
+    if kernel:
+        enable_on(guest, number, line, partial(Freezer, ioctl=kernel.ioctl))
+    else:
+        enable_on(guest, number, "")
+
+
+def enable_on(
+    guest: Guest,
+    number: int,
+    mounted: str,
+    freezer: Callable[[list[Mount], float, float], Freezer] = Freezer,
+) -> None:
+    """Obey `enable` in a guest with these lines of mountinfo."""
+    mountinfo = guest.agent / "mountinfo"
+    mountinfo.write_text(mounted)
+    places = Places(str(guest.azure), str(mountinfo), os.getuid())
+    Enable(Handler(str(guest.extension)), number, places, freezer).run()

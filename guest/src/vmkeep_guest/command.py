@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from vmkeep_guest.backup import MakeFreezer
 
 COMMANDS = ("install", "enable", "disable", "update", "uninstall")
-USAGE, NOT_INSTALLED = 64, 66
+USAGE, NOT_INSTALLED, NOT_WRITTEN = 64, 66, 74
+"""Exit codes; the agent shows them, with what we say on stderr, as the handler's failure."""
 _FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -49,6 +50,9 @@ def main(arguments: "list[str]", folder: str = _FOLDER) -> int:
     except WrongSurroundings as error:
         print(error, file=sys.stderr)
         return NOT_INSTALLED
+    except OSError as error:
+        print("the status cannot be written: {}".format(error), file=sys.stderr)
+        return NOT_WRITTEN
     return 0
 
 
@@ -103,8 +107,10 @@ class Enable:
                 try:
                     turn.taken(wait=True)
                     self._settle(task, hooks, problem)
-                    self._log.flush()
+                except Exception:  # noqa: BLE001 - nobody is left to hear of it but the log
+                    self._log.event("background.broken", trace=traceback.format_exc())
                 finally:
+                    self._log.flush()
                     os._exit(0)
 
     def _settle(self, task: Task, hooks: "Scripts | None", problem: "BackupFailed | None") -> None:
