@@ -5,11 +5,16 @@ import subprocess
 from pathlib import Path
 
 from tests.lab.guest import Guest
+from vmkeep.base.clock import SystemClock
 from vmkeep.fabric.fabric import Fabric
 from vmkeep.model.disk_io import DiskSource, ExtentKind
 from vmkeep.model.restore_point import CapturedDisk, RestorePoint
 
 STEP = 1 << 20
+
+
+def new_fabric(state_dir: Path, *, freeze_limit_s: float = 10) -> Fabric:
+    return Fabric(state_dir=state_dir, clock=SystemClock(), wire=None, freeze_limit_s=freeze_limit_s)
 
 
 def capture(fabric: Fabric, vm_uuid: str, point_id: str) -> RestorePoint:
