@@ -1,1 +1,5 @@
-"""What the service remembers: vaults, policies, protected items, recovery points, jobs, restore points."""
+"""What vmkeep remembers: vaults, policies, protected items, recovery points, jobs, settings."""
+
+from vmkeep.catalog.catalog import Catalog
+
+__all__ = ["Catalog"]
