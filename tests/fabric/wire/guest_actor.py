@@ -42,11 +42,9 @@ class LoopbackLocator:
 
     def __init__(self, *numbers: int) -> None:
         self.known = {identity(number).ip: identity(number) for number in numbers}
-        self.looked_up = 0
 
     def locate(self, bridge: str, ip: str) -> GuestIdentity | None:
         assert bridge == "lo"
-        self.looked_up += 1
         return self.known.get(ip)
 
 

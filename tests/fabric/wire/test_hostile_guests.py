@@ -1,8 +1,10 @@
 """What a hostile guest cannot do to the host or to its neighbours."""
 
+import http.client
 import select
 import subprocess
 import sys
+import threading
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -12,12 +14,13 @@ import psutil
 import pytest
 
 from tests.fabric.wire import attacker
-from tests.fabric.wire.conftest import ALPHA, BETA, Site, StartSite
-from tests.fabric.wire.guest_actor import AGENT_HEADERS, GuestActor
+from tests.fabric.wire.conftest import ALPHA, BETA, STRANGER, Site, StartSite
+from tests.fabric.wire.guest_actor import AGENT_HEADERS, GuestActor, identity
 from vmkeep.base.clock import FakeClock
 from vmkeep.base.units import KIB, MIB
 from vmkeep.fabric.wire import guest_json
 from vmkeep.fabric.wire.errors import RequestRefused
+from vmkeep.fabric.wire.identity import GuestIdentity
 from vmkeep.fabric.wire.limits import WireLimits
 from vmkeep.fabric.wire.routes import Service
 
@@ -164,15 +167,13 @@ def test_a_bridge_holds_so_many_connections_only(start_site: StartSite) -> None:
         site.guest(BETA).poll()
 
 
-def test_positions_are_looked_up_again_after_their_time(start_site: StartSite) -> None:
-    clock = FakeClock()
-    site = start_site(clock=clock)
-    alpha = site.guest(ALPHA)
+def test_an_address_that_changes_hands_is_noticed_at_once(site: Site, alpha: GuestActor) -> None:
     alpha.poll()
+    alphas = alpha.container_id
+    site.locator.known[alpha.ip] = identity(BETA)
     alpha.poll()
-    assert site.locator.looked_up == 1
-    site.locator.known.clear()
-    clock.advance(6)
+    assert alpha.container_id != alphas
+    del site.locator.known[alpha.ip]
     with pytest.raises(ConnectionError):
         alpha.poll()
 
@@ -186,6 +187,40 @@ def test_a_failing_locator_leaves_everybody_unknown(site: Site, monkeypatch: pyt
         with pytest.raises(ConnectionError):
             site.guest(ALPHA).poll()
     assert site.guest(ALPHA).poll()
+
+
+def test_strangers_wait_in_a_line_of_their_own(
+    start_site: StartSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = start_site(limits=WireLimits(newcomers_per_bridge=1))
+    site.guest(BETA).poll()
+    asked, release = threading.Event(), threading.Event()
+    locate = site.locator.locate
+
+    def slow_for_strangers(bridge: str, ip: str) -> GuestIdentity | None:
+        if ip == site.guest(STRANGER).ip:
+            asked.set()
+            assert release.wait(20)
+        return locate(bridge, ip)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(site.locator, "locate", slow_for_strangers)
+        with knock(site.guest(STRANGER)):
+            assert asked.wait(20)
+            with pytest.raises(ConnectionError):
+                site.guest(ALPHA).poll()
+            assert site.guest(BETA).poll()
+            release.set()
+
+
+def test_an_agent_that_cannot_be_remembered_is_not_served(
+    site: Site, alpha: GuestActor, tmp_path: Path
+) -> None:
+    (tmp_path / "wire").mkdir()
+    (tmp_path / "wire" / alpha.vm_uuid).write_text("in the way")
+    with pytest.raises(http.client.RemoteDisconnected):
+        alpha.poll()
+    assert site.guest(BETA).poll()
 
 
 def test_a_failing_handler_answers_what_no_extension_hangs_on(

@@ -15,7 +15,7 @@ from vmkeep.fabric.wire.agents import Agents
 from vmkeep.fabric.wire.answers import Answers
 from vmkeep.fabric.wire.connection import Reception
 from vmkeep.fabric.wire.errors import AgentUnavailable
-from vmkeep.fabric.wire.identity import GuestLocator, KnownPositions, Position
+from vmkeep.fabric.wire.identity import GuestLocator, Position, Positions
 from vmkeep.fabric.wire.limits import WireLimits
 from vmkeep.fabric.wire.listener import Listener, interface_index, open_on_address, open_on_bridge
 from vmkeep.fabric.wire.package import ExtensionPackage
@@ -54,7 +54,7 @@ class WireServer:
         self._reception = Reception(
             agents=self._agents,
             answers=Answers(ExtensionPackage.load(package), clock),
-            positions=KnownPositions(locator, limits=limits, clock=clock, executor=self._locators),
+            positions=Positions(locator, limits=limits, executor=self._locators),
             admission=Admission(limits, clock),
             limits=limits,
             executor=self._handlers,
