@@ -1,6 +1,9 @@
 """Protected items."""
 
-from sqlalchemy import RowMapping, func, select
+from datetime import datetime
+from typing import TypedDict, Unpack
+
+from sqlalchemy import RowMapping, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql import ColumnElement
 
@@ -13,7 +16,16 @@ from vmkeep.catalog.errors import (
 )
 from vmkeep.catalog.rows import Records, delete_rows, put_row, values_of
 from vmkeep.catalog.schema import items, policies, vaults
-from vmkeep.model.protection import ProtectedItem
+from vmkeep.model.protection import ProtectedItem, ProtectionState
+
+
+class ItemChanges(TypedDict, total=False):
+    """What a job may change about an item."""
+
+    state: ProtectionState
+    last_backup: datetime | None
+    last_backup_status: str
+    last_recovery_point: datetime | None
 
 
 class ItemRecords(Records):
@@ -26,6 +38,11 @@ class ItemRecords(Records):
                 put_row(connection, items, {**values_of(item), "policy_name": item.policy_name or None})
         except IntegrityError as error:
             raise self._why_refused(item) from error
+
+    def update_item(self, item_id: str, **changes: Unpack[ItemChanges]) -> None:
+        """Change what backups change about an item, and nothing else; an item that is gone stays gone."""
+        with self._database.writing() as connection:
+            connection.execute(update(items).where(items.c.id == item_id).values(**changes))
 
     def find_item_for_vm(self, vm_uuid: str) -> ProtectedItem | None:
         """Return the item that protects a VM, or None."""

@@ -110,6 +110,14 @@ class JobRecords(Records):
 
         return self._change(job_id, change)
 
+    def add_warning(self, job_id: str, warning: JobError) -> Job:
+        """Add a warning that the job does not have yet, and return the job; raises JobNotFound."""
+
+        def change(job: Job) -> Job:
+            return job if warning in job.warnings else replace(job, warnings=(*job.warnings, warning))
+
+        return self._change(job_id, change)
+
     def request_cancel(self, job_id: str) -> Job:
         """Note that the job should stop, and return it; raises JobNotFound, JobNotInProgress."""
 

@@ -1,1 +1,6 @@
-"""Durable programs that do jobs; the only place where the pillars meet."""
+"""The only place where the pillars meet: backup, restore, deletion, expiry, as durable work."""
+
+from vmkeep.workflows.engine import Engine
+from vmkeep.workflows.limits import Limits
+
+__all__ = ["Engine", "Limits"]

@@ -1,0 +1,239 @@
+"""Starts jobs, carries them through crashes, ends them."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from vmkeep.base.clock import Clock
+from vmkeep.base.errors import InvalidValue, VmkeepError
+from vmkeep.base.ids import new_guid
+from vmkeep.catalog import Catalog
+from vmkeep.model.job import Job, JobOperation, JobStatus, JobTask, TaskName
+from vmkeep.model.machine import DiskFormat
+from vmkeep.model.protection import ProtectedItem, RecoveryPoint
+from vmkeep.model.restore_point import Warned
+from vmkeep.workflows.backup import Backup
+from vmkeep.workflows.deletion import DeleteItemData
+from vmkeep.workflows.errors import CancelNotSupported, JobInterrupted
+from vmkeep.workflows.job_run import JobRun, StepFailed
+from vmkeep.workflows.journal import Arguments, Journal, WorkflowState
+from vmkeep.workflows.limits import Limits
+from vmkeep.workflows.pillars import Pillars
+from vmkeep.workflows.ports import FabricPort, RepositoryPort
+from vmkeep.workflows.restore import RestoreDisks, RestoreVm
+from vmkeep.workflows.upkeep import EXPIRE, PRUNE, REMOVE, Upkeep
+
+log = structlog.get_logger()
+
+_VM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
+
+
+class JobKind(Protocol):
+    """A workflow that does jobs of one kind."""
+
+    operation: JobOperation
+    tasks: tuple[TaskName, ...]
+
+    def conduct(self, run: JobRun, arguments: Arguments) -> None:
+        """Do the job; raises StepFailed."""
+        ...
+
+    def undo(self, run: JobRun, arguments: Arguments, failure: StepFailed) -> None:
+        """Take back what a failed or cancelled job must not leave; can be done twice."""
+        ...
+
+    def after(self, run: JobRun) -> None:
+        """Follow up on the job, which has ended; can be done twice."""
+        ...
+
+
+class Engine:
+    """The durable work of one process. Every `start_…` returns as soon as the job exists."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        fabric: FabricPort,
+        repositories: RepositoryPort,
+        clock: Clock,
+        *,
+        dbos_url: str,
+        limits: Limits | None = None,
+        restored_dir: Path,
+        on_step: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`on_step` hears of each step being begun, done and journaled: crash tests stop there."""
+        self._catalog = catalog
+        self._clock = clock
+        self._pillars = Pillars(catalog, fabric, repositories, clock, limits or Limits(), restored_dir)
+        self._kinds: dict[str, JobKind] = {
+            "backup": Backup(self._pillars),
+            "restore-vm": RestoreVm(self._pillars),
+            "restore-disks": RestoreDisks(self._pillars),
+            "delete-item-data": DeleteItemData(self._pillars),
+        }
+        upkeep = Upkeep(self._pillars)
+        self._journal = Journal(
+            dbos_url,
+            {
+                **{name: self._workflow(kind) for name, kind in self._kinds.items()},
+                EXPIRE: upkeep.expire,
+                REMOVE: upkeep.remove,
+                PRUNE: upkeep.prune,
+            },
+            on_step=on_step,
+        )
+        upkeep.attach(self._journal)
+
+    def launch(self) -> None:
+        """Begin to work; jobs that the last process left are taken up, or ended when they cannot be."""
+        left = [job for job in self._catalog.list_jobs() if job.status.running]
+        self._journal.launch()
+        for job in left:
+            state = self._journal.find_state(job.id)
+            if state is None or not state.alive:
+                why = f"its workflow is {state.status}" if state else "it had not begun"
+                self._abandon(job, why)
+
+    def close(self) -> None:
+        """Stop working. Running jobs are taken up at the next launch."""
+        self._journal.close(self._pillars.limits.closing_s)
+
+    def start_backup(self, item: ProtectedItem, *, reason: str, retain_until: datetime | None = None) -> Job:
+        """Start a backup; raises OperationInProgress."""
+        point_id = self._catalog.new_recovery_point_id()
+        arguments = {"point": point_id, "retain_until": retain_until and retain_until.isoformat()}
+        return self._start("backup", item, reason, arguments, {})
+
+    def start_restore_vm(
+        self,
+        item: ProtectedItem,
+        recovery_point: RecoveryPoint,
+        *,
+        new_name: str,
+        network: str | None = None,
+        reason: str,
+        folder: Path | None = None,
+    ) -> Job:
+        """Start making a new VM of a recovery point, its disks in a new folder.
+
+        Raises OperationInProgress, InvalidValue.
+        """
+        if not _VM_NAME.fullmatch(new_name):
+            raise InvalidValue(
+                what="name of the VM", value=new_name, why="use letters, digits and . _ + -, at most 128"
+            )
+        target = (folder or self._pillars.restored_dir / new_name).absolute()
+        arguments = {
+            "point": recovery_point.id,
+            "name": new_name,
+            "network": network,
+            "folder": str(target),
+        }
+        properties = {
+            "Recovery Point": recovery_point.id,
+            "Restored VM": new_name,
+            "Target Folder": str(target),
+        }
+        return self._start("restore-vm", item, reason, arguments, properties)
+
+    def start_restore_disks(
+        self,
+        item: ProtectedItem,
+        recovery_point: RecoveryPoint,
+        *,
+        folder: Path,
+        disk_format: DiskFormat,
+        disk_names: tuple[str, ...] | None = None,
+        reason: str,
+    ) -> Job:
+        """Start writing disks of a recovery point as files `<disk>.<format>` of a folder; raises OperationInProgress."""
+        target = folder.absolute()
+        arguments = {
+            "point": recovery_point.id,
+            "folder": str(target),
+            "makes_folder": not target.exists(),
+            "format": disk_format.value,
+            "disks": disk_names and list(disk_names),
+        }
+        properties = {"Recovery Point": recovery_point.id, "Target Folder": str(target)}
+        return self._start("restore-disks", item, reason, arguments, properties)
+
+    def start_delete_item_data(self, item: ProtectedItem, *, reason: str) -> Job:
+        """Start deleting an item and all its recovery points; raises OperationInProgress."""
+        return self._start("delete-item-data", item, reason, {}, {})
+
+    def stop(self, job_id: str) -> Job:
+        """Ask a job to stop; raises JobNotFound, JobNotInProgress, CancelNotSupported."""
+        job = self._catalog.get_job(job_id)
+        if job.status.running and job.operation is JobOperation.DELETE_BACKUP_DATA:
+            raise CancelNotSupported(job=job.id, operation=job.operation)
+        return self._catalog.request_cancel(job_id)
+
+    def find_state(self, workflow_id: str) -> WorkflowState | None:
+        """Return where a workflow stands, such as a job's; None when there is none of that id."""
+        return self._journal.find_state(workflow_id)
+
+    def _start(
+        self, name: str, item: ProtectedItem, reason: str, arguments: Arguments, properties: dict[str, str]
+    ) -> Job:
+        kind = self._kinds[name]
+        job = Job(
+            id=new_guid(),
+            vault_id=item.vault_id,
+            operation=kind.operation,
+            status=JobStatus.IN_PROGRESS,
+            reason=reason,
+            started=self._clock.now(),
+            item_id=item.id,
+            item_name=item.vm_name,
+            tasks=tuple(JobTask(task) for task in kind.tasks),
+            properties=properties,
+        )
+        self._catalog.create_job(job)
+        log.info("job.started", job=job.id, operation=job.operation, item=job.item_name, reason=reason)
+        self._journal.start(job.id, name, arguments)
+        return job
+
+    def _workflow(self, kind: JobKind) -> Callable[[str, Arguments], None]:
+        def conduct(job_id: str, arguments: Arguments) -> None:
+            run = JobRun(job_id, self._pillars, self._journal)
+            failure = None
+            try:
+                kind.conduct(run, arguments)
+            except StepFailed as failed:
+                failure = failed
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must end the job, not the service
+                failure = run.failure("between steps", error)
+            if failure:
+                run.undo(lambda: kind.undo(run, arguments, failure))
+            job = run.end(failure)
+            kind.after(run)
+            self._follow_up(job)
+
+        return conduct
+
+    def _follow_up(self, job: Job) -> None:
+        if job.operation is JobOperation.DELETE_BACKUP_DATA:
+            self._journal.enqueue(f"{job.id}-prune", PRUNE, {"vault": job.vault_id, "attempt": 1})
+        else:
+            self._journal.enqueue(f"{job.id}-expire", EXPIRE, {"item": job.item_id})
+
+    def _abandon(self, job: Job, why: str) -> None:
+        """End a job that nobody will carry on, and undo its capture."""
+        run = JobRun(job.id, self._pillars, self._journal)
+        try:
+            self._discard_unreferenced(job)
+        except VmkeepError as error:
+            run.warn(Warned(error.code, str(error)))
+        run.end(run.failure("launch", JobInterrupted(why=why)))
+
+    def _discard_unreferenced(self, job: Job) -> None:
+        points = self._catalog.list_recovery_points(job.item_id)
+        kept = {point.restore_point.id for point in points if point.restore_point}
+        if job.operation is JobOperation.BACKUP and job.id not in kept:
+            self._pillars.fabric.discard_capture(self._catalog.get_item(job.item_id).vm_uuid, job.id)

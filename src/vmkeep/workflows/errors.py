@@ -1,0 +1,155 @@
+"""What can go wrong where the pillars meet.
+
+    UnsupportedDiskSize · RestorePointLimitReached      refused before the guest is touched
+    RecoveryPointUnusable · VmNameTaken · TargetTaken   a restore that cannot be done
+    JobInterrupted                                      vmkeep stopped and cannot take the job up again
+    CancelNotSupported                                  the job runs to its end
+    InternalFailure                                     a mistake of ours
+
+`Cancelled` and `Closing` are no errors: they unwind a running step.
+"""
+
+from dataclasses import dataclass
+
+from vmkeep.base.errors import Retry, VmkeepError
+from vmkeep.model.job import JobOperation
+
+
+class Cancelled(Exception):
+    """The user wants the job to stop."""
+
+
+class Closing(BaseException):
+    """The service is closing: the step is left as it is and taken up at the next start.
+
+    No `Exception`, so that neither a library nor the journal takes it for the step's outcome.
+    """
+
+
+@dataclass(eq=False)
+class UnsupportedDiskSize(VmkeepError):
+    """A disk is larger than backups are allowed to be. Code and sentence are Azure Backup's."""
+
+    code = "UserErrorUnsupportedDiskSize"
+    retry = Retry.AFTER_CHANGE
+    text = "The configured disk size(s) is currently not supported by Azure Backup."
+    remedy = (
+        "Disk {e.disk} of VM '{e.vm}' has {e.size_bytes} bytes, the limit is {e.limit_bytes}. "
+        "Split the disk, or raise the limit."
+    )
+    vm: str
+    disk: str
+    size_bytes: int
+    limit_bytes: int
+
+
+@dataclass(eq=False)
+class RestorePointLimitReached(VmkeepError):
+    """The VM has as many restore points as it may have. Code and sentence are Azure Backup's."""
+
+    code = "UserErrorRpCollectionLimitReached"
+    retry = Retry.LATER
+    text = "The Restore Point collection max limit has reached."
+    remedy = (
+        "VM '{e.vm}' has {e.restore_points} restore points, the limit is {e.limit}. Clean-up has been started: "
+        "try again later. If it stays so, look at why layers are not merged: `vmkeep fabric check`."
+    )
+    vm: str
+    restore_points: int
+    limit: int
+
+
+@dataclass(eq=False)
+class RecoveryPointUnusable(VmkeepError):
+    """The recovery point's data is in no tier any more."""
+
+    text = "recovery point {e.recovery_point} cannot be restored: its restore point is gone and it is not in the vault"
+    remedy = "Choose another recovery point."
+    recovery_point: str
+
+
+@dataclass(eq=False)
+class VmNameTaken(VmkeepError):
+    """A VM with the wanted name exists."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "a VM named '{e.name}' exists already"
+    remedy = "Choose another name for the restored VM."
+    name: str
+
+
+@dataclass(eq=False)
+class TargetTaken(VmkeepError):
+    """A restore would overwrite what is there."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "cannot restore to {e.path}: it exists already"
+    remedy = "Choose another folder or name, or move it away."
+    path: str
+
+
+@dataclass(eq=False)
+class TargetUnusable(VmkeepError):
+    """The folder for restored disks cannot be made or written."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "cannot write to {e.path}: {e.why}"
+    remedy = "Make the folder writable, or choose another one."
+    path: str
+    why: str
+
+
+@dataclass(eq=False)
+class DiskNotInRecoveryPoint(VmkeepError):
+    """A disk was asked for that the recovery point does not have."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "recovery point {e.recovery_point} has no disk '{e.disk}', only {e.disks}"
+    remedy = "Name one of its disks."
+    recovery_point: str
+    disk: str
+    disks: str
+
+
+@dataclass(eq=False)
+class JobInterrupted(VmkeepError):
+    """The job stopped with the service and cannot be taken up again."""
+
+    retry = Retry.LATER
+    text = "the job ended when vmkeep stopped: {e.why}"
+    remedy = "Start it again."
+    why: str
+
+
+@dataclass(eq=False)
+class CancelNotSupported(VmkeepError):
+    """Some jobs run to their end. The sentence is Azure Backup's."""
+
+    text = "Cancellation isn't supported for this job type"
+    remedy = "Wait until job {e.job} ({e.operation}) ends."
+    job: str
+    operation: str
+
+
+_INTERNAL = {
+    JobOperation.BACKUP: ("BackUpOperationFailed", "Backup"),
+    JobOperation.RESTORE: ("RestoreOperationFailed", "Restore"),
+    JobOperation.DELETE_BACKUP_DATA: ("DeleteOperationFailed", "Deleting backup data"),
+}
+
+
+@dataclass(eq=False)
+class InternalFailure(VmkeepError):
+    """An error nobody foresaw. Azure Backup's code and sentence; the exception's text is in the facts."""
+
+    retry = Retry.LATER
+    text = "{e.work} failed with an internal error - Please retry the operation in a few minutes"
+    remedy = "Try again in a few minutes. The log has the details ({e.exception})."
+    work: str
+    exception: str
+
+    @classmethod
+    def of(cls, operation: JobOperation, error: BaseException) -> "tuple[str, InternalFailure]":
+        """Return the code and the error for an exception in a job."""
+        code, work = _INTERNAL.get(operation, ("OperationFailed", operation.value))
+        return code, cls(work=work, exception=f"{type(error).__name__}: {error}")

@@ -1,0 +1,184 @@
+"""What the workflows need from the pillars: no more than the calls they make.
+
+The suites in `tests/contracts` say what each call promises; every implementation passes them. Errors of the pillars
+that workflows tell apart are known by code: `VmNotFound`, `VmVanished`, `WorkCancelled`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+from vmkeep.model.disk_io import DiskSource, DiskTarget, OnProgress
+from vmkeep.model.machine import DiskFormat, VirtualMachine
+from vmkeep.model.protection import Vault
+from vmkeep.model.restore_point import RestorePoint, Warned
+
+OnPhase = Callable[[str], None]
+IsCancelled = Callable[[], bool]
+
+
+class DiskSet(Protocol):
+    """The disks of a restore point, open for reading."""
+
+    @property
+    def disks(self) -> Sequence[DiskSource]:
+        """One source per disk."""
+        ...
+
+    @property
+    def healed(self) -> Sequence[Warned]:
+        """Disks that are read whole because their chain is not what was recorded, and why."""
+        ...
+
+
+class FabricPort(Protocol):
+    """This host's VMs."""
+
+    def get_machine(self, name_or_uuid: str) -> VirtualMachine:
+        """Return a VM; raises VmNotFound."""
+        ...
+
+    def capture(
+        self, vm_uuid: str, *, point_id: str, on_phase: OnPhase, cancelled: IsCancelled
+    ) -> RestorePoint:
+        """Freeze, add layers, thaw. The guest is thawed however this ends; raises WorkCancelled."""
+        ...
+
+    def find_point(self, vm_uuid: str, point_id: str) -> RestorePoint | None:
+        """Return a restore point this host holds, also one whose capture was cut short after its layers; or None."""
+        ...
+
+    def discard_capture(self, vm_uuid: str, point_id: str) -> None:
+        """Undo a capture, whole or cut short; none there is no error."""
+        ...
+
+    def thaw(self, vm_uuid: str) -> int:
+        """Thaw the guest's file systems; returns how many were frozen."""
+        ...
+
+    def sources(self, point: RestorePoint, *, since: RestorePoint | None) -> AbstractContextManager[DiskSet]:
+        """Open a restore point's disks: what changed since an older one, or all of it."""
+        ...
+
+    def merge(self, point: RestorePoint, *, on_progress: OnProgress | None, cancelled: IsCancelled) -> None:
+        """Fold a restore point's layer away; one that is gone is no error; raises WorkCancelled."""
+        ...
+
+    def create_disk(
+        self,
+        path: Path,
+        *,
+        size_bytes: int,
+        format: DiskFormat,  # noqa: A002 - the word everywhere
+    ) -> AbstractContextManager[DiskTarget]:
+        """Make a new disk file, removed again when the block raises; raises when the file exists."""
+        ...
+
+    def create_machine(
+        self, source_xml: str, *, name: str, disk_paths: Mapping[str, Path], network: str | None
+    ) -> str:
+        """Define a new VM from a definition with other disks; returns its UUID."""
+        ...
+
+    def delete_machine(self, uuid: str) -> None:
+        """Remove a VM that `create_machine` made; none there is no error."""
+        ...
+
+
+class StoredDisk(Protocol):
+    """One disk of a manifest."""
+
+    @property
+    def name(self) -> str:
+        """Stable name of the disk inside the VM, such as `vda`."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Virtual size."""
+        ...
+
+
+class Manifest(Protocol):
+    """All disks of one vault-tier point."""
+
+    @property
+    def id(self) -> str:
+        """Its name in the repository."""
+        ...
+
+    @property
+    def disks(self) -> Sequence[StoredDisk]:
+        """The disks, in order."""
+        ...
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """What `ingest` was given."""
+        ...
+
+
+class IngestReport(Protocol):
+    """What an ingest did."""
+
+    @property
+    def manifest_id(self) -> str:
+        """The new manifest."""
+        ...
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes read from the disks."""
+        ...
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes added to the object store, after compression."""
+        ...
+
+
+class Repository(Protocol):
+    """The repository behind one vault."""
+
+    def ingest(
+        self,
+        disks: Sequence[DiskSource],
+        *,
+        parent: str | None,
+        attributes: Mapping[str, str],
+        on_progress: OnProgress | None,
+    ) -> IngestReport:
+        """Keep the disks as a new manifest. When `on_progress` raises, no manifest is left and that is raised."""
+        ...
+
+    def manifest(self, manifest_id: str) -> Manifest:
+        """Return a manifest; raises when there is none."""
+        ...
+
+    def list_manifests(self) -> Sequence[Manifest]:
+        """Return all manifests."""
+        ...
+
+    def restore_disk(
+        self, manifest_id: str, disk_name: str, target: DiskTarget, *, on_progress: OnProgress | None
+    ) -> object:
+        """Write one disk of a manifest to an empty target."""
+        ...
+
+    def delete_manifest(self, manifest_id: str) -> None:
+        """Remove a manifest; none there is no error."""
+        ...
+
+    def prune(self, *, grace: timedelta) -> object:
+        """Remove what no manifest needs and has not needed for `grace`."""
+        ...
+
+
+class RepositoryPort(Protocol):
+    """The repositories behind the vaults."""
+
+    def open(self, vault: Vault) -> Repository:
+        """Return a vault's repository."""
+        ...

@@ -1,0 +1,94 @@
+"""Take recovery points away, or only their instant tier. Rows first, then data; each can be done twice."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from vmkeep.base.errors import VmkeepError
+from vmkeep.model.disk_io import OnProgress
+from vmkeep.model.protection import ProtectedItem, RecoveryPoint
+from vmkeep.model.restore_point import RestorePoint
+from vmkeep.workflows.journal import Json
+from vmkeep.workflows.pillars import Pillars
+
+log = structlog.get_logger()
+
+_VM_IS_GONE = {"VmNotFound", "VmVanished"}
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What is to be taken away of one recovery point."""
+
+    item_id: str
+    vault_id: str
+    point_id: str
+    restore_point: RestorePoint | None
+    manifest_id: str
+    """Empty: the vault tier stays."""
+    dropped: bool
+    """Whether the recovery point itself goes."""
+
+    @classmethod
+    def of(cls, item: ProtectedItem, point: RecoveryPoint, *, dropped: bool) -> "Removal":
+        """Return the removal of a whole point, or of its instant tier."""
+        return cls(
+            item_id=item.id,
+            vault_id=item.vault_id,
+            point_id=point.id,
+            restore_point=point.restore_point,
+            manifest_id=point.manifest_id if dropped else "",
+            dropped=dropped,
+        )
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the removal as JSON values."""
+        return {
+            "item_id": self.item_id,
+            "vault_id": self.vault_id,
+            "point_id": self.point_id,
+            "restore_point": self.restore_point and self.restore_point.to_json(),
+            "manifest_id": self.manifest_id,
+            "dropped": self.dropped,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Json]) -> "Removal":
+        """Read what `to_json` wrote."""
+        point = data["restore_point"]
+        return cls(**{**data, "restore_point": point and RestorePoint.from_json(point)})
+
+
+def remove(
+    pillars: Pillars, removal: Removal, *, on_progress: OnProgress | None, cancelled: Callable[[], bool]
+) -> None:
+    """Take away what a removal says; raises what the pillars raise, WorkCancelled among it."""
+    _change_row(pillars, removal)
+    if removal.manifest_id:
+        vault = pillars.catalog.get_vault_by_id(removal.vault_id)
+        pillars.repositories.open(vault).delete_manifest(removal.manifest_id)
+    if removal.restore_point:
+        _merge(pillars, removal.restore_point, on_progress, cancelled)
+    log.info("recovery_point.removed", point=removal.point_id, whole=removal.dropped)
+
+
+def _change_row(pillars: Pillars, removal: Removal) -> None:
+    if removal.dropped:
+        pillars.catalog.delete_recovery_point(removal.item_id, removal.point_id)
+        return
+    point = pillars.catalog.find_recovery_point(removal.item_id, removal.point_id)
+    if point is not None:
+        pillars.catalog.put_recovery_point(replace(point, restore_point=None))
+
+
+def _merge(
+    pillars: Pillars, point: RestorePoint, on_progress: OnProgress | None, cancelled: Callable[[], bool]
+) -> None:
+    with pillars.turns.of(point.vm_uuid):
+        try:
+            pillars.fabric.merge(point, on_progress=on_progress, cancelled=cancelled)
+        except VmkeepError as error:
+            if error.code not in _VM_IS_GONE:
+                raise
+            log.info("recovery_point.vm_gone", vm=point.vm_name, restore_point=point.id)
