@@ -1,1 +1,1 @@
-"""The command line: a plain client of the ARM API."""
+"""The command line. No back door: everything it does goes through the ARM API."""

@@ -1,1 +1,1 @@
-"""A small HTTP client of the ARM API, used by the command line."""
+"""A small client of the ARM API: log in, call, page, poll. Speaks HTTP only."""

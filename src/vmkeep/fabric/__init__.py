@@ -1,1 +1,1 @@
-"""The fabric: hosts, VMs, disks and the wire server. The only door to libvirt and QEMU."""
+"""This host's VMs: inventory, restore points, networks, restores. The only package that knows libvirt."""

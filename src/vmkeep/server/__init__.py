@@ -1,1 +1,1 @@
-"""Picks implementations, wires everything, runs it."""
+"""`vmkeep up`: picks implementations, wires everything in one process, serves HTTPS."""

@@ -1,0 +1,67 @@
+"""Puts the API together: routes, and round them paths, tokens and request ids."""
+
+from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp
+
+from vmkeep.arm import envelope
+from vmkeep.arm.compute import machines
+from vmkeep.arm.correlation import Correlation
+from vmkeep.arm.identity import discovery, token_endpoint
+from vmkeep.arm.identity.guard import TokenGuard
+from vmkeep.arm.paths import PathNormaliser, literals_of
+from vmkeep.arm.recoveryservices import (
+    backup_status,
+    containers,
+    items,
+    jobs,
+    operation_routes,
+    policies,
+    recovery_points,
+    restores,
+    vault_config,
+    vaults,
+    vmkeep_repository,
+)
+from vmkeep.arm.resources import subscriptions
+from vmkeep.arm.service import Service
+from vmkeep.arm.vmkeepfabric import networks
+from vmkeep.base.units import MIB
+
+MAX_BODY_BYTES = 1 * MIB
+ROUTERS: tuple[APIRouter, ...] = (
+    discovery.router,
+    token_endpoint.router,
+    subscriptions.router,
+    machines.router,
+    networks.router,
+    vaults.router,
+    policies.router,
+    containers.router,
+    items.router,
+    jobs.router,
+    operation_routes.router,
+    recovery_points.router,
+    restores.router,
+    backup_status.router,
+    vault_config.router,
+    vmkeep_repository.router,
+)
+
+
+def routes_app() -> FastAPI:
+    """Return the routes alone, without service and guards."""
+    app = FastAPI(
+        title="vmkeep", docs_url=None, redoc_url=None, openapi_url=None, max_body_size=MAX_BODY_BYTES
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    envelope.install(app)
+    return app
+
+
+def make_app(service: Service) -> ASGIApp:
+    """Return the whole API over the parts in `service`."""
+    app = routes_app()
+    app.state.service = service
+    guarded = TokenGuard(app, service.tokens)
+    return Correlation(PathNormaliser(guarded, literals_of(app.openapi()["paths"])), service.clock)

@@ -1,0 +1,1 @@
+"""Provider Microsoft.Compute: this host's VMs, read only."""

@@ -1,0 +1,1 @@
+"""Who may call: clients, their secrets, tokens, and how clients discover where to log in."""

@@ -1,0 +1,113 @@
+"""What the API needs from the parts below it: no more than the calls it makes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from vmkeep.model.job import Job
+from vmkeep.model.machine import DiskFormat, VirtualMachine
+from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Vault
+from vmkeep.model.restore_point import Warned
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network of the fabric: VMs on an attached one can reach the wire server."""
+
+    name: str
+    bridge: str
+    subnet: str
+    """IPv4 in CIDR notation; empty when it has none."""
+    active: bool
+    attached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewRepository:
+    """Where a vault's data goes and its data key, wrapped."""
+
+    url: str
+    wrapped_key: bytes
+
+
+class FabricPort(Protocol):
+    """This host's VMs and networks."""
+
+    def list_machines(self) -> list[VirtualMachine]:
+        """Return all VMs of this host."""
+        ...
+
+    def get_machine(self, name_or_uuid: str) -> VirtualMachine:
+        """Return one VM; raises VmNotFound."""
+        ...
+
+    def list_networks(self) -> list[Network]:
+        """Return all networks of this host."""
+        ...
+
+    def attach_network(self, name: str) -> Sequence[str]:
+        """Let the VMs of a network reach the wire server; returns what was changed, one sentence each."""
+        ...
+
+    def check(self) -> list[Warned]:
+        """Compare what the host has with what it should have."""
+        ...
+
+
+class EnginePort(Protocol):
+    """Starts long work; every call returns as soon as the job exists."""
+
+    def start_backup(self, item: ProtectedItem, *, reason: str, retain_until: datetime | None) -> Job:
+        """Start a backup; raises OperationInProgress."""
+        ...
+
+    def start_restore_vm(
+        self,
+        item: ProtectedItem,
+        recovery_point: RecoveryPoint,
+        *,
+        new_name: str,
+        network: str | None,
+        reason: str,
+    ) -> Job:
+        """Start making a new VM out of a recovery point."""
+        ...
+
+    def start_restore_disks(
+        self,
+        item: ProtectedItem,
+        recovery_point: RecoveryPoint,
+        *,
+        folder: Path,
+        disk_format: DiskFormat,
+        disk_names: tuple[str, ...] | None,
+        reason: str,
+    ) -> Job:
+        """Start writing a recovery point's disks to a folder of the host."""
+        ...
+
+    def start_delete_item_data(self, item: ProtectedItem, *, reason: str) -> Job:
+        """Start deleting an item and all its recovery points."""
+        ...
+
+    def stop(self, job_id: str) -> Job:
+        """Ask a job to stop; raises when it cannot be."""
+        ...
+
+
+class RepositoriesPort(Protocol):
+    """The repositories behind the vaults."""
+
+    def create(self, vault_id: str, url: str) -> NewRepository:
+        """Make an empty repository for a new vault; an empty `url` means the default place."""
+        ...
+
+    def check(self, vault: Vault, *, read_data: bool) -> dict[str, Any]:  # a report as JSON values
+        """Compare the repository with what it claims."""
+        ...
+
+    def prune(self, vault: Vault) -> dict[str, Any]:  # a report as JSON values
+        """Remove what no recovery point needs."""
+        ...

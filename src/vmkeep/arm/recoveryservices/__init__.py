@@ -1,0 +1,1 @@
+"""Provider Microsoft.RecoveryServices: vaults and all of backup."""

@@ -1,0 +1,63 @@
+"""A protected item as ARM shows it."""
+
+from vmkeep.arm.members import Json
+from vmkeep.arm.names import MACHINES, VAULTS, item_id, policy_id
+from vmkeep.arm.recoveryservices.scope import machine_of
+from vmkeep.arm.service import Service
+from vmkeep.arm.wire_time import find_time
+from vmkeep.model.protection import ProtectedItem, ProtectionState, Vault
+
+
+def show_item(here: Service, vault: Vault, item: ProtectedItem) -> Json:
+    """Return the item. `az` needs some members to exist even when they are null."""
+    machine = machine_of(item)
+    vault_id = here.vault_id(vault)
+    return {
+        "id": item_id(vault_id, machine),
+        "name": machine.item,
+        "type": f"{VAULTS}/backupFabrics/protectionContainers/protectedItems",
+        "properties": {
+            "protectedItemType": MACHINES,
+            "backupManagementType": "AzureIaasVM",
+            "workloadType": "VM",
+            "friendlyName": item.vm_name,
+            "containerName": machine.short,
+            "virtualMachineId": here.ids.machine(machine),
+            "sourceResourceId": here.ids.machine(machine),
+            "sourceLocation": here.location,
+            "vaultId": vault_id,
+            "policyId": _policy(vault_id, item),
+            "policyName": item.policy_name,
+            "policyType": "V1",
+            "protectionState": item.state.value,
+            "lastBackupStatus": item.last_backup_status or None,
+            "lastBackupTime": find_time(item.last_backup),
+            "lastRecoveryPoint": find_time(item.last_recovery_point),
+            "protectedItemDataId": item.id,
+            "isArchiveEnabled": False,
+            "softDeleteRetentionPeriod": 0,
+            "softDeleteRetentionPeriodInDays": 0,
+            "extendedProperties": {},
+            **_health(item),
+        },
+    }
+
+
+def _policy(vault_id: str, item: ProtectedItem) -> str:
+    """Return the policy's id; a stopped item is under none, though it keeps the name to resume by."""
+    return "" if item.state is ProtectionState.PROTECTION_STOPPED else policy_id(vault_id, item.policy_name)
+
+
+def _health(item: ProtectedItem) -> Json:
+    failed = item.last_backup_status == "Failed"
+    detail = {
+        "code": 400239,
+        "title": "IaasVmHealthGreenDefault",
+        "message": "Backup pre-check status of this virtual machine is OK.",
+        "recommendations": [],
+    }
+    return {
+        "protectionStatus": "Unhealthy" if failed else "Healthy",
+        "healthStatus": "ActionRequired" if failed else "Passed",
+        "healthDetails": [] if failed else [detail],
+    }

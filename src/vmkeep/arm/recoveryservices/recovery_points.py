@@ -1,0 +1,98 @@
+"""Recovery points of an item."""
+
+from fastapi import APIRouter, Request
+
+from vmkeep.arm.filters import Filter
+from vmkeep.arm.members import Json
+from vmkeep.arm.names import VAULTS, item_id
+from vmkeep.arm.paging import page
+from vmkeep.arm.recoveryservices.scope import ITEM, POINT, FilterText, TheItem, ThePoint, TheVault, machine_of
+from vmkeep.arm.service import Here, Service
+from vmkeep.arm.wire_time import find_time, show_time
+from vmkeep.model.machine import Consistency
+from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier, Vault
+from vmkeep.model.restore_point import CapturedDisk
+
+router = APIRouter()
+
+CONSISTENCY = {
+    Consistency.APPLICATION: "AppConsistent",
+    Consistency.FILE_SYSTEM: "FileSystemConsistent",
+    Consistency.CRASH: "CrashConsistent",
+}
+_TIERS = {Tier.INSTANT: "InstantRP", Tier.VAULT: "HardenedRP"}
+
+
+@router.get(f"{ITEM}/recoveryPoints")
+def list_points(
+    request: Request, here: Here, vault: TheVault, item: TheItem, filter_text: FilterText = None
+) -> Json:
+    """Return an item's recovery points, newest first, as filtered by date."""
+    asked = Filter(filter_text)
+    start, end = asked.find_time("startDate"), asked.find_time("endDate")
+    points = [
+        point
+        for point in here.catalog.list_recovery_points(item.id)
+        if (start is None or point.time >= start) and (end is None or point.time <= end)
+    ]
+    return page(request, points, lambda point: show_point(here, vault, item, point))
+
+
+@router.get(POINT)
+def get_point(here: Here, vault: TheVault, item: TheItem, point: ThePoint) -> Json:
+    """Return one recovery point."""
+    return show_point(here, vault, item, point)
+
+
+def show_point(here: Service, vault: Vault, item: ProtectedItem, point: RecoveryPoint) -> Json:
+    """Return a recovery point as ARM shows it."""
+    return {
+        "id": f"{item_id(here.vault_id(vault), machine_of(item))}/recoveryPoints/{point.id}",
+        "name": point.id,
+        "type": f"{VAULTS}/backupFabrics/protectionContainers/protectedItems/recoveryPoints",
+        "properties": {
+            "objectType": "IaasVMRecoveryPoint",
+            "recoveryPointType": CONSISTENCY[point.consistency],
+            "recoveryPointTime": show_time(point.time),
+            "recoveryPointAdditionalInfo": "; ".join(warned.message for warned in point.warnings),
+            "recoveryPointTierDetails": [
+                {"type": wire, "status": "Valid"} for tier, wire in _TIERS.items() if tier in point.tiers
+            ],
+            "recoveryPointProperties": {"expiryTime": find_time(point.retain_until), "isSoftDeleted": False},
+            "recoveryPointMoveReadinessInfo": {
+                "ArchivedRP": {"isReadyForMove": False, "additionalInfo": "There is no archive tier."}
+            },
+            "sourceVMStorageType": "PremiumLRS",
+            "isSourceVMEncrypted": False,
+            "isInstantIlrSessionActive": False,
+            "isManagedVirtualMachine": True,
+            "originalStorageAccountOption": False,
+            "osType": "Linux",
+            "securityType": "None",
+            "recoveryPointDiskConfiguration": _disks(point),
+            "vmkeep": {
+                "consistency": point.consistency.value,
+                "sizeBytes": point.size_bytes,
+                "storedBytes": point.stored_bytes,
+                "frozenSeconds": point.restore_point.frozen_s if point.restore_point else None,
+                "warnings": [{"code": one.code, "message": one.message} for one in point.warnings],
+            },
+        },
+    }
+
+
+def _disks(point: RecoveryPoint) -> Json | None:
+    """Return the disks; known as long as the point is in the instant tier."""
+    if point.restore_point is None:
+        return None
+    disks = [_disk(disk) for disk in point.restore_point.disks]
+    return {
+        "numberOfDisksIncludedInBackup": len(disks),
+        "numberOfDisksAttachedToVm": len(disks),
+        "includedDiskList": disks,
+        "excludedDiskList": [],
+    }
+
+
+def _disk(disk: CapturedDisk) -> Json:
+    return {"lun": disk.lun, "name": disk.name, "diskSizeInGb": -(-disk.size_bytes // 2**30)}

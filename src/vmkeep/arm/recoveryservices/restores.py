@@ -1,0 +1,114 @@
+"""Restores: a new VM, or disks into a folder of the host. Additions to Azure's body: docs/formats/arm-extensions.md."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, assert_never
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from vmkeep.arm.errors import BadRequestBody, NotSupported
+from vmkeep.arm.members import Body, any_case
+from vmkeep.arm.names import item_id, last_segment
+from vmkeep.arm.operations import accepted
+from vmkeep.arm.recoveryservices.scope import POINT, TheItem, ThePoint, TheVault, machine_of
+from vmkeep.arm.service import Here, Service
+from vmkeep.model.job import Job
+from vmkeep.model.machine import DiskFormat
+from vmkeep.model.protection import ProtectedItem, RecoveryPoint
+
+router = APIRouter()
+
+
+class RecoveryType(StrEnum):
+    """Kinds of restore in Azure's words."""
+
+    NEW_VM = "AlternateLocation"
+    DISKS = "RestoreDisks"
+    REPLACE = "OriginalLocation"
+
+
+class VmkeepRestore(Body):
+    """Our additions to a restore."""
+
+    target_folder: str = ""
+    disk_format: Annotated[DiskFormat, any_case(DiskFormat)] = DiskFormat.QCOW2
+    disk_names: list[str] | None = None
+
+
+class RestoreProperties(Body):
+    """What a client wants restored."""
+
+    recovery_type: Annotated[RecoveryType, any_case(RecoveryType)]
+    target_virtual_machine_id: str = ""
+    virtual_network_id: str = ""
+    restore_disk_lun_list: list[int] | None = None
+    vmkeep: VmkeepRestore = VmkeepRestore()
+
+
+class RestoreBody(Body):
+    """A restore as clients send it."""
+
+    properties: RestoreProperties
+
+
+@router.post(f"{POINT}/restore")
+def restore(
+    *, request: Request, here: Here, vault: TheVault, item: TheItem, point: ThePoint, body: RestoreBody
+) -> Response:
+    """Start a restore."""
+    wanted = body.properties
+    match wanted.recovery_type:
+        case RecoveryType.NEW_VM:
+            job = _new_vm(here, item, point, wanted)
+        case RecoveryType.DISKS:
+            job = _disks(here, item, point, wanted)
+        case RecoveryType.REPLACE:
+            raise NotSupported(
+                what="restoring over the original VM",
+                instead="Restore to a new VM (AlternateLocation) or to disks (RestoreDisks).",
+            )
+        case _:
+            assert_never(wanted.recovery_type)
+    return accepted(request, item_id(here.vault_id(vault), machine_of(item)), job.id)
+
+
+def _new_vm(here: Service, item: ProtectedItem, point: RecoveryPoint, wanted: RestoreProperties) -> Job:
+    name = last_segment(wanted.target_virtual_machine_id)
+    if not name:
+        raise BadRequestBody(why="targetVirtualMachineId must name the new VM")
+    return here.engine.start_restore_vm(
+        item,
+        point,
+        new_name=name,
+        network=last_segment(wanted.virtual_network_id) or None,
+        reason="user: restore vm",
+    )
+
+
+def _disks(here: Service, item: ProtectedItem, point: RecoveryPoint, wanted: RestoreProperties) -> Job:
+    folder = Path(wanted.vmkeep.target_folder)
+    if not folder.is_absolute():
+        raise BadRequestBody(why="properties.vmkeep.targetFolder must be an absolute path on the host")
+    return here.engine.start_restore_disks(
+        item,
+        point,
+        folder=folder,
+        disk_format=wanted.vmkeep.disk_format,
+        disk_names=_names(point, wanted),
+        reason="user: restore disks",
+    )
+
+
+def _names(point: RecoveryPoint, wanted: RestoreProperties) -> tuple[str, ...] | None:
+    """Return the disks asked for, by name or by LUN (the OS disk always comes along); None means all."""
+    if wanted.vmkeep.disk_names is not None:
+        return tuple(wanted.vmkeep.disk_names)
+    luns = wanted.restore_disk_lun_list
+    if luns is None:
+        return None
+    if point.restore_point is None:
+        raise BadRequestBody(
+            why="restoreDiskLunList needs a point in the instant tier; name the disks in vmkeep.diskNames"
+        )
+    return tuple(disk.name for disk in point.restore_point.disks if disk.lun in {-1, *luns})

@@ -1,0 +1,1 @@
+"""Provider Microsoft.Resources: subscription, tenant, resource groups."""

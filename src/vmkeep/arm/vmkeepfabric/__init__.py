@@ -1,0 +1,1 @@
+"""Provider Vmkeep.Fabric: what this host has and Azure has not."""

@@ -1,0 +1,46 @@
+"""Networks of this host: which let their VMs reach the wire server. Ours alone: docs/formats/arm-extensions.md."""
+
+from fastapi import APIRouter, Request
+
+from vmkeep.arm.members import Json
+from vmkeep.arm.names import NETWORKS
+from vmkeep.arm.paging import page
+from vmkeep.arm.ports import Network
+from vmkeep.arm.service import Here, MachineGroup, Service
+
+router = APIRouter()
+_LIST = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{NETWORKS}"
+_CHECK = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Vmkeep.Fabric/check"
+
+
+@router.get(_LIST)
+def list_networks(request: Request, here: Here, group: MachineGroup) -> Json:
+    """Return the host's networks."""
+    return page(request, here.fabric.list_networks(), lambda network: _show(here, group, network))
+
+
+@router.post(f"{_LIST}/{{network}}/attach")
+def attach(here: Here, group: MachineGroup, network: str) -> Json:  # noqa: ARG001 - checked
+    """Let the VMs of a network reach the wire server; a second time changes nothing."""
+    return {"network": network, "changes": list(here.fabric.attach_network(network))}
+
+
+@router.post(_CHECK)
+def check(here: Here, group: MachineGroup) -> Json:  # noqa: ARG001 - checked
+    """Compare what the host has with what it should have."""
+    return {"value": [{"code": found.code, "message": found.message} for found in here.fabric.check()]}
+
+
+def _show(here: Service, group: str, network: Network) -> Json:
+    return {
+        "id": here.ids.network(group, network.name),
+        "name": network.name,
+        "type": NETWORKS,
+        "location": here.location,
+        "properties": {
+            "bridge": network.bridge,
+            "subnet": network.subnet,
+            "active": network.active,
+            "attached": network.attached,
+        },
+    }

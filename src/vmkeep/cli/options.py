@@ -1,0 +1,26 @@
+"""Options that several commands share."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Output(StrEnum):
+    """How answers are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+OutputOption = Annotated[
+    Output,
+    typer.Option("--output", "-o", help="table for people, json for programs (the API's own JSON)."),
+]
+VmOption = Annotated[str, typer.Option("--vm", help="Name of the VM.")]
+VaultOption = Annotated[
+    str | None, typer.Option("--vault", help="Vault; may be left out when only one fits.")
+]
+NoWaitOption = Annotated[bool, typer.Option("--no-wait", help="Return as soon as the job has started.")]
+PointOption = Annotated[str, typer.Option("--recovery-point", help="Id of the recovery point, or 'latest'.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

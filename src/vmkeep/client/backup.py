@@ -1,0 +1,256 @@
+"""Backup in the words of its users: vaults, VMs, protection, jobs, points, restores."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vmkeep.client.errors import NotOne
+from vmkeep.client.session import Json, Session
+
+_VAULTS = "providers/Microsoft.RecoveryServices/vaults"
+RUNNING = {"InProgress", "Cancelling"}
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """The operations of the command line, each one or two calls of the API."""
+
+    session: Session
+
+    @property
+    def _root(self) -> str:
+        return f"/subscriptions/{self.session.credentials.subscription}"
+
+    def machines(self) -> list[Json]:
+        """Return all VMs."""
+        return list(self.session.list(f"{self._root}/providers/Microsoft.Compute/virtualMachines"))
+
+    def machine(self, name: str) -> Json:
+        """Return one VM with its instance view."""
+        found = one_named(self.machines(), name, "VM", "vmkeep vm list")
+        return self.session.get(found["id"], **{"$expand": "instanceView"})
+
+    def group(self) -> str:
+        """Return the id of the resource group that the host's VMs are in: the first."""
+        return str(next(self.session.list(f"{self._root}/resourceGroups"))["id"])
+
+    def networks(self) -> list[Json]:
+        """Return the host's networks."""
+        return list(self.session.list(f"{self.group()}/providers/Vmkeep.Fabric/networks"))
+
+    def attach_network(self, name: str) -> Json:
+        """Let the VMs of a network reach the wire server."""
+        return self.session.post(f"{self.group()}/providers/Vmkeep.Fabric/networks/{name}/attach")
+
+    def check_fabric(self) -> list[Json]:
+        """Return what the host has and should not have, or the reverse."""
+        answer: list[Json] = self.session.post(f"{self.group()}/providers/Vmkeep.Fabric/check")["value"]
+        return answer
+
+    def vaults(self) -> list[Json]:
+        """Return all vaults."""
+        return list(self.session.list(f"{self._root}/{_VAULTS}"))
+
+    def vault(self, name: str | None) -> Json:
+        """Return a vault by name; without one, the only vault."""
+        vaults = self.vaults()
+        if name is not None:
+            return one_named(vaults, name, "vault", "vmkeep vault list")
+        if len(vaults) != 1:
+            have = ", ".join(vault["name"] for vault in vaults)
+            why = f"there are several vaults: {have}" if vaults else "there is no vault yet"
+            what = "Say which with --vault." if vaults else "Make one: vmkeep vault create main"
+            raise NotOne(why=why, what_to_do=what)
+        return vaults[0]
+
+    def create_vault(self, name: str, repository: str | None) -> Json:
+        """Make a vault, or return the one there is."""
+        group = self.session.get(self.group())
+        body: Json = {"location": group["location"], "sku": {"name": "RS0"}, "properties": {}}
+        if repository:
+            body["properties"]["vmkeep"] = {"repositoryUrl": repository}
+        return self.session.put(f"{group['id']}/{_VAULTS}/{name}", body)
+
+    def delete(self, resource: Json) -> None:
+        """Delete any resource."""
+        self.session.delete(resource["id"])
+
+    def policies(self, vault: Json) -> list[Json]:
+        """Return a vault's policies."""
+        return list(self.session.list(f"{vault['id']}/backupPolicies"))
+
+    def items(self, vault: Json) -> list[Json]:
+        """Return the protected items of a vault."""
+        return list(self.session.list(f"{vault['id']}/backupProtectedItems"))
+
+    def find_item(self, vm: str, vault_name: str | None) -> tuple[Json, Json] | None:
+        """Return vault and item of a protected VM, or None."""
+        vaults = self.vaults() if vault_name is None else [self.vault(vault_name)]
+        for vault in vaults:
+            items = self.items(vault)
+            exact = [item for item in items if item["properties"]["friendlyName"] == vm]
+            if exact:
+                return vault, exact[0]
+        return None
+
+    def item(self, vm: str, vault_name: str | None) -> tuple[Json, Json]:
+        """Return vault and item of a protected VM; raises NotOne."""
+        found = self.find_item(vm, vault_name)
+        if found is None:
+            one_named(self.machines(), vm, "VM", "vmkeep vm list")
+            where = "any vault" if vault_name is None else f"vault '{vault_name}'"
+            raise NotOne(
+                why=f"VM '{vm}' is not protected in {where}",
+                what_to_do=f"Protect it: vmkeep protection enable-for-vm --vm {vm}",
+            )
+        return found
+
+    def protect(self, vault: Json, vm: str, policy: str | None) -> Json:
+        """Put a VM under a policy, or change the policy it is under; returns the operation."""
+        found = self.find_item(vm, vault["name"])
+        if found is None:
+            return self._protect_new(vault, vm, policy or "DefaultPolicy")
+        item = found[1]
+        name = policy or item["properties"]["policyName"]
+        return self._put_item(item["id"], vault, name, item["properties"]["sourceResourceId"])
+
+    def _protect_new(self, vault: Json, vm: str, policy: str) -> Json:
+        machine = one_named(self.machines(), vm, "VM", "vmkeep vm list")
+        for free in self.session.list(f"{vault['id']}/backupProtectableItems"):
+            if free["properties"]["virtualMachineId"] == machine["id"]:
+                container, _, name = free["id"].partition("/protectableItems/")
+                return self._put_item(f"{container}/protectedItems/{name}", vault, policy, machine["id"])
+        elsewhere = self.find_item(vm, None)
+        where = f" in vault '{elsewhere[0]['name']}'" if elsewhere else ""
+        raise NotOne(
+            why=f"VM '{vm}' is already protected{where}",
+            what_to_do="Stop that protection with --delete-backup-data first.",
+        )
+
+    def _put_item(self, item_id: str, vault: Json, policy: str, machine_id: str) -> Json:
+        properties = {
+            "protectedItemType": "Microsoft.Compute/virtualMachines",
+            "policyId": f"{vault['id']}/backupPolicies/{policy}",
+            "sourceResourceId": machine_id,
+        }
+        return self.session.put(item_id, {"properties": properties})
+
+    def stop_protection(self, item: Json) -> Json:
+        """Stop protection and keep the backup data."""
+        properties = {
+            "protectedItemType": "Microsoft.Compute/virtualMachines",
+            "policyId": "",
+            "protectionState": "ProtectionStopped",
+            "sourceResourceId": item["properties"]["sourceResourceId"],
+        }
+        return self.session.put(item["id"], {"properties": properties})
+
+    def backup_now(self, item: Json, retain_until: str | None) -> str:
+        """Start a backup; returns the job's id."""
+        properties: Json = {"objectType": "IaasVMBackupRequest"}
+        if retain_until:
+            properties["recoveryPointExpiryTimeInUTC"] = retain_until
+        return _job_of(self.session.post(f"{item['id']}/backup", {"properties": properties}))
+
+    def points(self, item: Json) -> list[Json]:
+        """Return an item's recovery points, newest first."""
+        return list(self.session.list(f"{item['id']}/recoveryPoints"))
+
+    def point(self, item: Json, name: str) -> Json:
+        """Return a recovery point by id, or the newest one for `latest`; raises NotOne."""
+        points = self.points(item)
+        vm = item["properties"]["friendlyName"]
+        if not points:
+            raise NotOne(
+                why=f"VM '{vm}' has no recovery point yet",
+                what_to_do=f"Back it up: vmkeep protection backup-now --vm {vm}",
+            )
+        if name == "latest":
+            return points[0]
+        listing = f"vmkeep recoverypoint list --vm {vm}"
+        return one_named(points, name, "recovery point", listing)
+
+    def restore_vm(self, point: Json, item: Json, name: str, network: str | None) -> str:
+        """Start making a new VM; returns the job's id."""
+        source = item["properties"]["sourceResourceId"]
+        target = f"{source.rpartition('/')[0]}/{name}"
+        properties: Json = {
+            "recoveryType": "AlternateLocation",
+            "sourceResourceId": source,
+            "targetVirtualMachineId": target,
+        }
+        if network:
+            properties["virtualNetworkId"] = network
+        return self._restore(point, properties)
+
+    def restore_disks(self, point: Json, item: Json, folder: str, form: str, disks: list[str]) -> str:
+        """Start writing disks to a folder of the host; returns the job's id."""
+        ours: Json = {"targetFolder": folder, "diskFormat": form}
+        if disks:
+            ours["diskNames"] = disks
+        source = item["properties"]["sourceResourceId"]
+        return self._restore(
+            point, {"recoveryType": "RestoreDisks", "sourceResourceId": source, "vmkeep": ours}
+        )
+
+    def _restore(self, point: Json, properties: Json) -> str:
+        common = {"objectType": "IaasVMRestoreRequest", "recoveryPointId": point["name"]}
+        return _job_of(self.session.post(f"{point['id']}/restore", {"properties": common | properties}))
+
+    def jobs(self, vault_name: str | None, conditions: dict[str, str]) -> list[Json]:
+        """Return jobs of a vault, or of all, newest first; conditions are `$filter` keys and values."""
+        vaults = self.vaults() if vault_name is None else [self.vault(vault_name)]
+        query = {"$filter": " and ".join(f"{key} eq '{value}'" for key, value in conditions.items())}
+        found = [job for vault in vaults for job in self.session.list(f"{vault['id']}/backupJobs", **query)]
+        return sorted(found, key=lambda job: str(job["properties"]["startTime"]), reverse=True)
+
+    def find_job(self, prefix: str) -> Json:
+        """Return the details of the only job whose id starts so; raises NotOne."""
+        fitting = [job for job in self.jobs(None, {}) if job["name"].startswith(prefix.lower())]
+        if len(fitting) != 1:
+            why = (
+                f"{len(fitting)} jobs have an id that starts with '{prefix}'"
+                if fitting
+                else f"no job '{prefix}'"
+            )
+            raise NotOne(why=why, what_to_do="See the ids: vmkeep job list")
+        return self.session.get(fitting[0]["id"])
+
+    def job(self, vault: Json, job_id: str) -> Json:
+        """Return a job's details."""
+        return self.session.get(f"{vault['id']}/backupJobs/{job_id}")
+
+    def watch(self, job: Json, every_s: float = 0.5) -> Iterator[Json]:
+        """Yield the job's details until it is over, the last time when it is."""
+        while job["properties"]["status"] in RUNNING:
+            yield job
+            self.session.clock.sleep(every_s)
+            job = self.session.get(job["id"])
+        yield job
+
+    def stop_job(self, job: Json) -> None:
+        """Ask a job to stop."""
+        self.session.post(f"{job['id']}/cancel")
+
+    def check_repository(self, vault: Json, *, read_data: bool) -> Json:
+        """Compare a vault's repository with what it claims; may take hours."""
+        return self.session.post(f"{vault['id']}/vmkeepRepositoryCheck", {"readData": read_data}, long=True)
+
+    def prune_repository(self, vault: Json) -> Json:
+        """Remove what no recovery point needs; may take hours."""
+        return self.session.post(f"{vault['id']}/vmkeepRepositoryPrune", long=True)
+
+
+def one_named(resources: list[Json], name: str, kind: str, listing: str) -> Json:
+    """Return the resource of that name, case ignored unless ambiguous; raises NotOne with close names."""
+    exact = [one for one in resources if one["name"] == name]
+    alike = [one for one in resources if one["name"].lower() == name.lower()]
+    if exact or len(alike) == 1:
+        return (exact or alike)[0]
+    close = difflib.get_close_matches(name, [one["name"] for one in resources], n=3)
+    hint = f" (did you mean {' or '.join(close)}?)" if close else ""
+    raise NotOne(why=f"there is no {kind} '{name}'{hint}", what_to_do=f"See what there is: {listing}")
+
+
+def _job_of(operation: Json) -> str:
+    return str(operation["properties"]["jobId"])

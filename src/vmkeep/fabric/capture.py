@@ -1,0 +1,155 @@
+"""Capture: from a VM to a restore point, written down before and after, undone when it fails."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from vmkeep.base.clock import Clock
+from vmkeep.base.errors import VmkeepError
+from vmkeep.fabric import guest_agent
+from vmkeep.fabric.chain import paths
+from vmkeep.fabric.errors import VmNotInDesirableState
+from vmkeep.fabric.fold import active_chain
+from vmkeep.fabric.host import Domain, Host
+from vmkeep.fabric.inventory import machine_state
+from vmkeep.fabric.ladder import Ladder, Reached
+from vmkeep.fabric.layer_switch import LayerSwitch, plan_point, prepare_switch
+from vmkeep.fabric.merge import Merger
+from vmkeep.fabric.points import PointJournal, PointRecord, PointState, stamp
+from vmkeep.fabric.wire.server import WireServer
+from vmkeep.model.machine import MachineState
+from vmkeep.model.restore_point import RestorePoint, Warned
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Capturer:
+    """Makes restore points. The caller sees to it that one thread at a time works on a VM."""
+
+    host: Host
+    journal: PointJournal
+    merger: Merger
+    wire: WireServer | None
+    clock: Clock
+    freeze_limit_s: float
+
+    def capture(
+        self,
+        vm_uuid: str,
+        point_id: str,
+        *,
+        on_phase: Callable[[str], None],
+        cancelled: Callable[[], bool],
+    ) -> RestorePoint:
+        """Return the restore point `point_id`, made now unless an earlier attempt made it.
+
+        Whatever is raised, the guest runs, no new layer is left and no record. Raises VmNotInDesirableState,
+        NoDiskToCapture, HostStorageFull, LayerPathTaken, WorkCancelled, ScriptFailed, DiskVanished, VmVanished,
+        ImageUnreadable, HypervisorUnreachable, HypervisorRefused.
+        """
+        made_before = self.find(vm_uuid, point_id)
+        if made_before is not None:
+            return made_before
+        self.discard(vm_uuid, point_id)
+        domain = self.host.get_domain(vm_uuid)
+        state = machine_state(domain)
+        if state not in {MachineState.RUNNING, MachineState.OFF}:
+            raise VmNotInDesirableState(domain.name(), state)
+        on_phase("planning layers")
+        intent = PointRecord(plan_point(domain, point_id, self.clock.now()), PointState.INTENT)
+        switch = prepare_switch(domain, intent.point, self.clock)
+        self.journal.put(intent)
+        try:
+            ladder = Ladder(
+                switch=switch,
+                undo=lambda: self.merger.take_layers_out(intent),
+                wire=self.wire,
+                clock=self.clock,
+                freeze_limit_s=self.freeze_limit_s,
+                on_phase=on_phase,
+                cancelled=cancelled,
+            )
+            reached = ladder.climb() if state is MachineState.RUNNING else ladder.crash()
+            return self._complete(intent, switch, reached)
+        except BaseException:
+            self.discard(vm_uuid, point_id)
+            raise
+
+    def find(self, vm_uuid: str, point_id: str) -> RestorePoint | None:
+        """Return a restore point that was made, even if the service died before it could say so.
+
+        Raises VmVanished, DiskVanished, ImageUnreadable, HypervisorUnreachable, HypervisorRefused.
+        """
+        record = self.journal.find(vm_uuid, point_id)
+        if record is None or record.state is PointState.DROPPING:
+            return None
+        if record.state is PointState.COMPLETE:
+            return record.point
+        domain = self.host.find_domain(vm_uuid)
+        if domain is None:
+            return None
+        self._thaw_interrupted(domain)
+        if not self._layers_are_in_use(domain, record.point):
+            return None
+        interrupted = Warned(
+            "CaptureInterrupted",
+            "the service stopped between switching layers and hearing that the guest was thawed; "
+            "the point counts as crash-consistent",
+        )
+        return self._keep(replace(record.point, warnings=(interrupted,)))
+
+    def discard(self, vm_uuid: str, point_id: str) -> None:
+        """Undo a capture, complete or not; nothing happens when there is none."""
+        record = self.journal.find(vm_uuid, point_id)
+        if record is not None and record.state is PointState.INTENT:
+            domain = self.host.find_domain(vm_uuid)
+            if domain is not None:
+                self._thaw_interrupted(domain)
+        self.merger.drop(vm_uuid, point_id, on_bytes=lambda _done, _all: None, cancelled=lambda: False)
+
+    def thaw_interrupted(self) -> None:
+        """Thaw every guest that a capture may have left frozen when the service died."""
+        for vm_uuid in self.journal.list_vms():
+            states = {record.state for record in self.journal.read(vm_uuid).values()}
+            domain = self.host.find_domain(vm_uuid) if PointState.INTENT in states else None
+            if domain is not None:
+                self._thaw_interrupted(domain)
+
+    def _thaw_interrupted(self, domain: Domain) -> None:
+        try:
+            count = guest_agent.thaw(domain)
+        except VmkeepError as error:  # off, or without qemu-guest-agent: its extension thaws it within 60 s
+            log.info("fabric.freeze.nothing_to_thaw", vm=domain.name(), why=str(error))
+            return
+        if count:
+            log.warning("fabric.freeze.thawed_after_interruption", vm=domain.name(), file_systems=count)
+
+    def _layers_are_in_use(self, domain: Domain, point: RestorePoint) -> bool:
+        return all(disk.active_path in paths(active_chain(domain, disk.name)) for disk in point.disks)
+
+    def _complete(self, intent: PointRecord, switch: LayerSwitch, reached: Reached) -> RestorePoint:
+        point = self._keep(
+            replace(
+                intent.point,
+                time=switch.taken_at or intent.point.time,
+                consistency=reached.consistency or intent.point.consistency,
+                frozen_s=reached.frozen_s,
+                warnings=reached.warnings,
+            )
+        )
+        log.info(
+            "fabric.point.captured",
+            vm=point.vm_name,
+            point=point.id,
+            consistency=point.consistency,
+            frozen_s=point.frozen_s,
+            warnings=[warned.code for warned in point.warnings],
+        )
+        return point
+
+    def _keep(self, point: RestorePoint) -> RestorePoint:
+        stamps = {disk.path: stamp(disk.path) for disk in point.disks}
+        self.journal.put(PointRecord(point, PointState.COMPLETE, stamps))
+        return point

@@ -1,0 +1,152 @@
+"""The fabric's one door: everything vmkeep does to this host's VMs goes through `Fabric`."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+
+from vmkeep.base.clock import Clock
+from vmkeep.fabric import guest_agent, restore
+from vmkeep.fabric.capture import Capturer
+from vmkeep.fabric.check import Checker
+from vmkeep.fabric.errors import RestorePointUnknown
+from vmkeep.fabric.host import Host
+from vmkeep.fabric.inventory import Inventory
+from vmkeep.fabric.merge import Merger, OnBytes, Readers
+from vmkeep.fabric.points import PointJournal, PointRecord, PointState
+from vmkeep.fabric.sources import DiskSet, open_sources
+from vmkeep.fabric.targets import format_by_name, new_disk
+from vmkeep.fabric.wire.server import WireServer
+from vmkeep.model.disk_io import DiskTarget
+from vmkeep.model.machine import DiskFormat, VirtualMachine
+from vmkeep.model.restore_point import RestorePoint, Warned
+
+
+class Fabric:
+    """This host's VMs. Every method may be called from any thread; work on one VM is done one after another."""
+
+    def __init__(
+        self,
+        *,
+        uri: str = "qemu:///system",
+        state_dir: Path,
+        clock: Clock,
+        wire: WireServer | None,
+        freeze_limit_s: float = 10.0,
+    ) -> None:
+        self._host = Host(uri)
+        self._journal = PointJournal(state_dir / "fabric" / "points")
+        self._readers = Readers()
+        self._inventory = Inventory(self._host, wire)
+        self._merger = Merger(self._host, self._journal, self._readers, clock)
+        self._capturer = Capturer(self._host, self._journal, self._merger, wire, clock, freeze_limit_s)
+        self._turns: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+
+    # looking
+
+    def list_machines(self) -> list[VirtualMachine]:
+        """Return all VMs of this host, by name. Raises HypervisorUnreachable."""
+        return self._inventory.list_machines(self._host.list_domains())
+
+    def get_machine(self, name_or_uuid: str) -> VirtualMachine:
+        """Return one VM. Raises VmNotFound, HypervisorUnreachable."""
+        return self._inventory.get_machine(self._host.resolve(name_or_uuid))
+
+    def check(self) -> list[Warned]:
+        """Return where journal and host disagree; changes nothing. Raises HypervisorUnreachable."""
+        return Checker(self._host, self._journal).check()
+
+    # restore points
+
+    def capture(
+        self,
+        vm_uuid: str,
+        *,
+        point_id: str,
+        on_phase: Callable[[str], None],
+        cancelled: Callable[[], bool],
+    ) -> RestorePoint:
+        """Capture all disks of a VM at one instant; see `Capturer.capture` for what it promises and raises."""
+        with self._turns[vm_uuid]:
+            return self._capturer.capture(vm_uuid, point_id, on_phase=on_phase, cancelled=cancelled)
+
+    def find_point(self, vm_uuid: str, point_id: str) -> RestorePoint | None:
+        """Return a restore point as it is now, or None; also right after the service was killed in a capture."""
+        with self._turns[vm_uuid]:
+            return self._capturer.find(vm_uuid, point_id)
+
+    def discard_capture(self, vm_uuid: str, point_id: str) -> None:
+        """Undo a capture that is not wanted: its layers are merged, its record removed. Idempotent."""
+        with self._turns[vm_uuid]:
+            self._capturer.discard(vm_uuid, point_id)
+
+    def sources(self, point: RestorePoint, *, since: RestorePoint | None) -> DiskSet:
+        """Open the disks of a restore point for reading; use it in a `with` block.
+
+        Raises RestorePointUnknown, DiskVanished, ImageUnreadable.
+        """
+        record = self._get_record(point)
+        before = self._journal.find(since.vm_uuid, since.id) if since else None
+        held = ExitStack()
+        held.enter_context(self._readers.reading(point.id))
+        disks = open_sources(record, before, held)
+        if since is not None and before is None:
+            why = f"restore point {since.id} is no longer on this host, so whole disks are read"
+            disks.healed = (Warned("WholeDiskRead", why), *disks.healed)
+        return disks
+
+    def merge(self, point: RestorePoint, *, on_progress: OnBytes, cancelled: Callable[[], bool]) -> None:
+        """Let a restore point go; newer points and the VM stay right. Idempotent, in any order.
+
+        Raises RestorePointInUse, DiskBusy, MergeIncomplete, WorkCancelled, DiskVanished, ImageUnreadable,
+        HypervisorUnreachable, HypervisorRefused.
+        """
+        with self._turns[point.vm_uuid]:
+            self._merger.drop(point.vm_uuid, point.id, on_bytes=on_progress, cancelled=cancelled)
+
+    def thaw(self, vm_uuid: str) -> int:
+        """Thaw a guest's file systems, whoever froze them, and return how many were frozen.
+
+        Raises GuestAgentSilent, GuestAgentRefused, VmVanished, HypervisorUnreachable.
+        """
+        return guest_agent.thaw(self._host.get_domain(vm_uuid))
+
+    def thaw_interrupted(self) -> None:
+        """Thaw whatever guests a killed service left frozen; call it when the service starts."""
+        self._capturer.thaw_interrupted()
+
+    # restoring
+
+    def create_disk(
+        self,
+        path: Path,
+        *,
+        size_bytes: int,
+        format: DiskFormat,  # noqa: A002 - the word users know
+    ) -> AbstractContextManager[DiskTarget]:
+        """Create a sparse disk, written within the `with` block; removed again when the block fails.
+
+        Raises DiskFileTaken, TargetFull, DiskIoFailed, ImageUnreadable.
+        """
+        return new_disk(path, size_bytes=size_bytes, image_format=format)
+
+    def create_machine(
+        self, source_xml: str, *, name: str, disk_paths: Mapping[str, Path], network: str | None = None
+    ) -> str:
+        """Define a new VM on disks that `create_disk` made and return its UUID; it is not started.
+
+        Raises NameTaken, MachineDefinitionUnusable, HypervisorRefused, HypervisorUnreachable.
+        """
+        images = {target: (path, format_by_name(path)) for target, path in disk_paths.items()}
+        return restore.create_machine(self._host, source_xml, name=name, disk_images=images, network=network)
+
+    def delete_machine(self, vm_uuid: str) -> None:
+        """Delete a VM that a restore made, with its disks; for cleaning up. Idempotent. Raises NotRestoredByUs."""
+        restore.delete_machine(self._host, vm_uuid)
+
+    def _get_record(self, point: RestorePoint) -> PointRecord:
+        record = self._journal.find(point.vm_uuid, point.id)
+        if record is None or record.state is not PointState.COMPLETE:
+            raise RestorePointUnknown(point.vm_uuid, point.id)
+        return record

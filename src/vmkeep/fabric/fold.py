@@ -1,0 +1,145 @@
+"""Folding one layer of a disk into the file right below it, under a running VM or a VM that is off."""
+
+from collections.abc import Callable
+from xml.etree import ElementTree as ET
+
+import libvirt
+import structlog
+
+from vmkeep.base.clock import Clock
+from vmkeep.fabric import qemu_img
+from vmkeep.fabric.chain import Chain, Fold, above, block_indexes, paths, read_chain, same
+from vmkeep.fabric.domain_xml import attribute, parse, unparse
+from vmkeep.fabric.errors import DiskBusy, MergeIncomplete
+from vmkeep.fabric.host import Connection, Domain, translated
+from vmkeep.model.machine import DiskFormat
+
+log = structlog.get_logger()
+
+POLL_S = 0.05
+_COMMITS = {libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT, libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT}
+
+
+Tick = Callable[[int, int], None]
+"""Hears bytes done and bytes in all, a few times a second; may raise to stop."""
+
+
+def disk_element(root: ET.Element, name: str) -> ET.Element | None:
+    """Return the `<disk>` with that target, or None."""
+    return next((d for d in root.findall("devices/disk") if attribute(d, "target", "dev") == name), None)
+
+
+def active_chain(domain: Domain, disk: str) -> Chain:
+    """Return the chain of files a VM's disk is on now; empty when the VM has no such disk.
+
+    Raises DiskVanished, ImageUnreadable, VmVanished, HypervisorUnreachable.
+    """
+    with translated("read the VM's definition", vm_uuid=domain.UUIDString()):
+        element = disk_element(parse(domain.XMLDesc()), disk)
+    if element is None or not attribute(element, "source", "file"):
+        return ()
+    image_format = DiskFormat(attribute(element, "driver", "type"))
+    return read_chain(same(attribute(element, "source", "file")), image_format)
+
+
+def fold(connection: Connection, domain: Domain, work: Fold, *, clock: Clock, tick: Tick) -> None:
+    """Fold a layer that is in the VM's chain right above `work.lower`; safe to do again after any interruption.
+
+    Raises DiskBusy, MergeIncomplete, ImageUnreadable, VmVanished, HypervisorUnreachable, HypervisorRefused,
+    and whatever `tick` raises.
+    """
+    with translated(f"merge {work.upper}", vm_uuid=domain.UUIDString()):
+        if domain.isActive():
+            _fold_live(domain, work, clock, tick)
+        else:
+            chain = active_chain(domain, work.disk)
+            fold_files(chain, work, tick=tick)
+            if chain[-1].path == work.upper:
+                _redefine(connection, domain, work, chain[-2].format)
+        if work.upper in paths(active_chain(domain, work.disk)):
+            raise MergeIncomplete(domain.name(), work.upper)
+    log.info("fabric.layer.merged", vm=domain.name(), disk=work.disk, layer=work.upper)
+
+
+def fold_files(chain: Chain, work: Fold, *, tick: Tick) -> None:
+    """Fold a layer of a chain that no VM has open: QEMU's own file locks refuse otherwise."""
+    qemu_img.commit(work.upper, work.lower, tick=lambda: tick(0, 0))
+    next_layer = above(paths(chain), work.upper)
+    if next_layer is not None:
+        lower = next(image for image in chain if image.path == work.lower)
+        arguments = ["rebase", "-u", "-f", "qcow2", "-b", work.lower, "-F", lower.format, next_layer]
+        qemu_img.run(arguments, path=next_layer)
+
+
+def _fold_live(domain: Domain, work: Fold, clock: Clock, tick: Tick) -> None:
+    _end_leftover_job(domain, work, clock)
+    disk = disk_element(parse(domain.XMLDesc()), work.disk)
+    if disk is None:
+        raise MergeIncomplete(domain.name(), work.upper)
+    indexes = block_indexes(disk)
+    active = same(attribute(disk, "source", "file")) == work.upper
+    base, top = (f"{work.disk}[{indexes[path]}]" for path in (work.lower, work.upper))
+    flags = libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE if active else 0
+    domain.blockCommit(work.disk, base, None if active else top, 0, flags)
+    try:
+        _await_job(domain, work, clock, tick, until_ready=active)
+    except BaseException:
+        _abort(domain, work)
+        raise
+    if active:
+        domain.blockJobAbort(work.disk, libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
+
+
+def _await_job(domain: Domain, work: Fold, clock: Clock, tick: Tick, *, until_ready: bool) -> None:
+    """Return when the job is gone, or when it is ready to pivot."""
+    while info := domain.blockJobInfo(work.disk, 0):
+        tick(info["cur"], info["end"])
+        if until_ready and info["cur"] == info["end"] and _mirror_is_ready(domain, work.disk):
+            return
+        clock.sleep(POLL_S)
+
+
+def _mirror_is_ready(domain: Domain, disk: str) -> bool:
+    element = disk_element(parse(domain.XMLDesc()), disk)
+    return element is not None and attribute(element, "mirror", "ready") == "yes"
+
+
+def _end_leftover_job(domain: Domain, work: Fold, clock: Clock) -> None:
+    """Abort a commit that an earlier service left behind; another kind of job belongs to somebody else."""
+    info = domain.blockJobInfo(work.disk, 0)
+    if info and info["type"] not in _COMMITS:
+        raise DiskBusy(domain.name(), work.disk, f"type {info['type']}")
+    if info:
+        log.info("fabric.layer.leftover_job", vm=domain.name(), disk=work.disk)
+        _abort(domain, work)
+    while domain.blockJobInfo(work.disk, 0):
+        clock.sleep(POLL_S)
+
+
+def _abort(domain: Domain, work: Fold) -> None:
+    try:
+        domain.blockJobAbort(work.disk, 0)
+    except libvirt.libvirtError as error:  # the VM went off, and its job with it
+        log.info("fabric.layer.no_job_to_abort", vm=domain.name(), disk=work.disk, error=str(error))
+
+
+def _redefine(connection: Connection, domain: Domain, work: Fold, image_format: DiskFormat) -> None:
+    """Put a VM that is off back on `work.lower`, unless it was started meanwhile: then it keeps `work.upper`."""
+    before = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+    connection.defineXML(_with_source(before, work.disk, work.lower, image_format))
+    if domain.isActive() and work.upper in paths(active_chain(domain, work.disk)):
+        connection.defineXML(before)
+        raise MergeIncomplete(domain.name(), work.upper)
+
+
+def _with_source(xml: str, disk: str, path: str, image_format: DiskFormat) -> str:
+    root = parse(xml)
+    element = disk_element(root, disk)
+    assert element is not None  # noqa: S101 - the chain was read from it
+    for child, name, value in (("source", "file", path), ("driver", "type", image_format)):
+        found = element.find(child)
+        assert found is not None  # noqa: S101 - disks without them are not captured
+        found.set(name, value)
+    for stale in element.findall("backingStore"):
+        element.remove(stale)
+    return unparse(root)

@@ -1,0 +1,134 @@
+"""Freezing the files of all disks of a VM at one instant: each gets a new layer for the guest's writes."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import libvirt
+import structlog
+
+from vmkeep.base.clock import Clock
+from vmkeep.base.units import MIB
+from vmkeep.fabric.chain import layer_path, paths, read_chain, same
+from vmkeep.fabric.domain_xml import captured_disks, excluded_disks, list_disks, parse, unparse
+from vmkeep.fabric.errors import HostStorageFull, LayerPathTaken, NoDiskToCapture
+from vmkeep.fabric.host import Domain, translated
+from vmkeep.model.machine import Consistency, DiskFormat
+from vmkeep.model.restore_point import CapturedDisk, RestorePoint
+
+log = structlog.get_logger()
+
+ROOM_FOR_A_LAYER = 16 * MIB
+"""Less free space than this, and the guest's next writes would stop it."""
+
+
+def plan_point(domain: Domain, point_id: str, now: datetime) -> RestorePoint:
+    """Return the restore point to be made, crash-consistent until more is known. Changes nothing.
+
+    Raises NoDiskToCapture, LayerPathTaken, HostStorageFull, DiskVanished, ImageUnreadable.
+    """
+    with translated("read the VM's definition", vm_uuid=domain.UUIDString()):
+        name, vm_uuid, xml, kept_xml = domain.name(), domain.UUIDString(), domain.XMLDesc(), _kept_xml(domain)
+    root = parse(xml)
+    disks = tuple(
+        _plan_disk(disk.target, lun, same(disk.path), DiskFormat(disk.format), point_id)
+        for lun, disk in captured_disks(root)
+    )
+    if not disks:
+        raise NoDiskToCapture(name, ", ".join(excluded_disks(root)) or "it has no disks at all")
+    _check_room(disks)
+    return RestorePoint(
+        id=point_id,
+        vm_uuid=vm_uuid,
+        vm_name=name,
+        time=now,
+        consistency=Consistency.CRASH,
+        disks=disks,
+        machine_xml=kept_xml if _has_disks(kept_xml, disks) else xml,
+    )
+
+
+def _kept_xml(domain: Domain) -> str:
+    """Return the definition the VM will next start with: free of what only a running VM has."""
+    return str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+
+
+def _has_disks(xml: str, disks: Sequence[CapturedDisk]) -> bool:
+    return {disk.name for disk in disks} <= {disk.target for disk in list_disks(parse(xml))}
+
+
+def _plan_disk(
+    name: str, lun: int, active_path: str, image_format: DiskFormat, point_id: str
+) -> CapturedDisk:
+    chain = read_chain(active_path, image_format)
+    layer = layer_path(active_path, point_id)
+    if Path(layer).exists():
+        raise LayerPathTaken(layer)
+    return CapturedDisk(
+        name=name,
+        lun=lun,
+        path=active_path,
+        format=image_format,
+        size_bytes=chain[-1].size_bytes,
+        active_path=layer,
+        chain=paths(chain),
+    )
+
+
+def _check_room(disks: Sequence[CapturedDisk]) -> None:
+    directories = [str(Path(disk.active_path).parent) for disk in disks]
+    for directory in set(directories):
+        status = os.statvfs(directory)
+        free, needed = status.f_bavail * status.f_frsize, ROOM_FOR_A_LAYER * directories.count(directory)
+        if free < needed:
+            raise HostStorageFull(directory, needed_bytes=needed, free_bytes=free)
+
+
+def prepare_switch(domain: Domain, point: RestorePoint, clock: Clock) -> "LayerSwitch":
+    """Make everything ready that can be made ready before the guest is frozen."""
+    with translated("read the VM's definition", vm_uuid=point.vm_uuid):
+        xml = domain.XMLDesc()
+    return LayerSwitch(domain, point, transaction_xml(xml, point), clock)
+
+
+def transaction_xml(domain_xml: str, point: RestorePoint) -> str:
+    """Return libvirt's order to put a layer on each disk of `point` and to leave all other disks alone."""
+    layers = {disk.name: disk.active_path for disk in point.disks}
+    root = ET.Element("domainsnapshot")
+    ET.SubElement(root, "name").text = f"vmkeep-{point.id}"
+    disks = ET.SubElement(root, "disks")
+    for device in list_disks(parse(domain_xml)):
+        layer = layers.get(device.target)
+        disk = ET.SubElement(disks, "disk", name=device.target, snapshot="external" if layer else "no")
+        if layer:
+            ET.SubElement(disk, "driver", type="qcow2")
+            ET.SubElement(disk, "source", file=layer)
+    return unparse(root)
+
+
+@dataclass(slots=True)
+class LayerSwitch:
+    """The one call that freezes all files of a point; everything slow is done before. Used once or again after undo."""
+
+    domain: Domain
+    point: RestorePoint
+    xml: str
+    clock: Clock
+    taken_at: datetime | None = None
+
+    def make(self) -> None:
+        """Put a new layer on every disk, on all of them or on none. Raises HypervisorRefused, VmVanished."""
+        flags = (
+            libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
+            | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
+            | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
+        )
+        begun = self.clock.monotonic()
+        with translated("put new layers on the VM's disks", vm_uuid=self.point.vm_uuid):
+            self.domain.snapshotCreateXML(self.xml, flags)
+        self.taken_at = self.clock.now()
+        took_ms = round((self.clock.monotonic() - begun) * 1000)
+        log.info("fabric.layers.switched", vm=self.point.vm_name, point=self.point.id, took_ms=took_ms)

@@ -1,0 +1,145 @@
+"""The journal of restore points: what the fabric meant to do, so that a kill at any instant can be told from done work.
+
+One file per VM, replaced as a whole and synced, so that all points of a VM change together. A point is written
+down *before* its layers are made (intent), again when it is complete, and again before it is merged away (dropping).
+Reality, the chain of files on disk, decides what an intent or a dropping became.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from vmkeep.fabric.chain import Fold
+from vmkeep.model.machine import DiskFormat
+from vmkeep.model.restore_point import CapturedDisk, RestorePoint
+
+
+class PointState(StrEnum):
+    """How far a point's life has come."""
+
+    INTENT = "intent"
+    COMPLETE = "complete"
+    DROPPING = "dropping"
+
+
+@dataclass(frozen=True, slots=True)
+class PointRecord:
+    """A restore point as the journal holds it; its paths are kept true when neighbours are merged away."""
+
+    point: RestorePoint
+    state: PointState
+    stamps: Mapping[str, str] = field(default_factory=dict)
+    """Frozen file → what it looked like when it was last right; see `stamp`."""
+
+    def disk(self, name: str) -> CapturedDisk | None:
+        """Return the point's disk of that name, or None."""
+        return next((disk for disk in self.point.disks if disk.name == name), None)
+
+    def merged(self, fold: Fold, lower_format: DiskFormat) -> "PointRecord":
+        """Return the record as it is after the fold."""
+        disks = tuple(
+            _merged(disk, fold, lower_format) if disk.name == fold.disk else disk for disk in self.point.disks
+        )
+        stamps = {path: seen for path, seen in self.stamps.items() if path not in {fold.upper, fold.lower}}
+        if any(disk.path == fold.lower for disk in disks):
+            stamps[fold.lower] = stamp(fold.lower)
+        return replace(self, point=replace(self.point, disks=disks), stamps=stamps)
+
+
+def _merged(disk: CapturedDisk, fold: Fold, lower_format: DiskFormat) -> CapturedDisk:
+    frozen_moved = disk.path == fold.upper
+    return replace(
+        disk,
+        path=fold.lower if frozen_moved else disk.path,
+        format=lower_format if frozen_moved else disk.format,
+        active_path=fold.lower if disk.active_path == fold.upper else disk.active_path,
+        chain=tuple(path for path in disk.chain if path != fold.upper),
+    )
+
+
+def stamp(path: str) -> str:
+    """Return what changes whenever somebody writes to a file; empty when there is no file."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return ""
+    return f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
+
+
+class PointJournal:
+    """The records of all VMs, by VM and point, oldest first. May be used from any thread."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._writing = threading.Lock()
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def list_vms(self) -> list[str]:
+        """Return the UUIDs of all VMs with records."""
+        return sorted(path.stem for path in self._directory.glob("*.json"))
+
+    def read(self, vm_uuid: str) -> dict[str, PointRecord]:
+        """Return a VM's records by point id, oldest first."""
+        with suppress(FileNotFoundError):
+            kept = json.loads(self._path(vm_uuid).read_text())
+            return {record["point"]["id"]: _from_json(record) for record in kept["points"]}
+        return {}
+
+    def find(self, vm_uuid: str, point_id: str) -> PointRecord | None:
+        """Return one record, or None."""
+        return self.read(vm_uuid).get(point_id)
+
+    def put(self, record: PointRecord) -> None:
+        """Add or replace a record; it is on stable storage when this returns."""
+        with self._writing:
+            records = self.read(record.point.vm_uuid)
+            self._write(record.point.vm_uuid, {**records, record.point.id: record})
+
+    def delete(self, vm_uuid: str, point_id: str) -> None:
+        """Remove a record, if it is there."""
+        with self._writing:
+            records = self.read(vm_uuid)
+            if records.pop(point_id, None) is not None:
+                self._write(vm_uuid, records)
+
+    def neighbours_merged(self, dropped: PointRecord, fold: Fold, lower_format: DiskFormat) -> None:
+        """Keep the paths of a VM's other points true after a fold; doing it again changes nothing."""
+        with self._writing:
+            records = self.read(dropped.point.vm_uuid)
+            for point_id in records.keys() - {dropped.point.id}:
+                records[point_id] = records[point_id].merged(fold, lower_format)
+            self._write(dropped.point.vm_uuid, records)
+
+    def _path(self, vm_uuid: str) -> Path:
+        return self._directory / f"{vm_uuid}.json"
+
+    def _write(self, vm_uuid: str, records: Mapping[str, PointRecord]) -> None:
+        path = self._path(vm_uuid)
+        if not records:
+            path.unlink(missing_ok=True)
+            return
+        fresh = path.with_suffix(".new")
+        with fresh.open("w") as file:
+            json.dump({"version": 1, "points": [_to_json(record) for record in records.values()]}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _to_json(record: PointRecord) -> dict[str, Any]:  # JSON values
+    return {"point": record.point.to_json(), "state": record.state, "stamps": dict(record.stamps)}
+
+
+def _from_json(data: dict[str, Any]) -> PointRecord:  # JSON values
+    return PointRecord(RestorePoint.from_json(data["point"]), PointState(data["state"]), data["stamps"])

@@ -1,0 +1,84 @@
+"""QEMU's command line tools on image files; every call has an end."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+from vmkeep.fabric.errors import DiskVanished, ImageUnreadable
+
+LOOK_TIMEOUT_S = 60
+"""For calls that read or write headers only."""
+MAP_TIMEOUT_S = 1800
+"""For walking the tables of the largest images."""
+
+
+def run(arguments: Sequence[str], *, path: str) -> str:
+    """Run `qemu-img` with `arguments` and return what it prints. Raises DiskVanished, ImageUnreadable."""
+    try:
+        done = subprocess.run(
+            ["qemu-img", *arguments], capture_output=True, text=True, timeout=LOOK_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ImageUnreadable(path, f"qemu-img took longer than {LOOK_TIMEOUT_S} s") from error
+    if done.returncode != 0:
+        raise failure(path, done.stderr)
+    return done.stdout
+
+
+@contextmanager
+def lines(arguments: Sequence[str], *, path: str) -> Iterator[Iterator[str]]:
+    """Run `qemu-img` and pass on its lines as they come. Raises DiskVanished, ImageUnreadable."""
+    with subprocess.Popen(
+        ["qemu-img", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        end = Timer(MAP_TIMEOUT_S, process.kill)
+        end.start()
+        try:
+            assert process.stdout is not None  # noqa: S101 - asked for above
+            assert process.stderr is not None  # noqa: S101 - asked for above
+            yield iter(process.stdout)
+            if process.wait() != 0:
+                raise failure(path, process.stderr.read())
+        finally:
+            end.cancel()
+            process.kill()
+
+
+def commit(upper: str, lower: str, *, tick: Callable[[], None]) -> None:
+    """Copy a qcow2 layer's data into the image right below it; the layer itself stays as it is.
+
+    `tick` is called several times a second and may raise, which ends the copy; doing it again is safe.
+    Raises DiskVanished, ImageUnreadable.
+    """
+    # -d: leave the layer's data in it, so that being killed half-way costs nothing
+    arguments = ["qemu-img", "commit", "-q", "-d", "-f", "qcow2", "-b", lower, upper]
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while process.poll() is None:
+                try:
+                    process.wait(timeout=0.2)
+                except subprocess.TimeoutExpired:
+                    tick()
+        finally:
+            process.terminate()
+        assert process.stderr is not None  # noqa: S101 - asked for above
+        if process.returncode != 0:
+            raise failure(upper, process.stderr.read())
+
+
+def describe_chain(path: str, image_format: str) -> list[dict[str, Any]]:  # qemu-img's JSON
+    """Return `qemu-img info` of an image and all it is backed by, newest first."""
+    arguments = ["info", "-U", "--backing-chain", "--output=json", "-f", image_format, path]
+    described: list[dict[str, Any]] = json.loads(run(arguments, path=path))  # qemu-img's JSON
+    return described
+
+
+def failure(path: str, message: str) -> DiskVanished | ImageUnreadable:
+    """Return the error that fits a failed call about `path`."""
+    if not Path(path).exists():
+        return DiskVanished(path)
+    return ImageUnreadable(path, message.strip() or "qemu-img gave no reason")

@@ -1,0 +1,35 @@
+"""Every setting of `vmkeep up`. Documented in docs/configuration.md (a test compares)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+DEFAULT_STATE_DIR = Path("/var/lib/vmkeep")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this installation runs."""
+
+    state_dir: Annotated[Path, "Folder for catalog, keys, certificates and local repositories."] = (
+        DEFAULT_STATE_DIR
+    )
+    listen: Annotated[str, "Address the API listens on."] = "127.0.0.1"
+    port: Annotated[int, "TCP port the API listens on; 0 picks a free one."] = 8443
+    host_names: Annotated[str, "More names or addresses for the certificate, separated by commas."] = ""
+    libvirt_uri: Annotated[str, "The hypervisor to protect."] = "qemu:///system"
+    resource_group: Annotated[str, "Resource group that this host's VMs appear in."] = "local"
+    location: Annotated[str, "The one ARM location of this service."] = "local"
+    repository: Annotated[
+        str, "Where new vaults store data: a folder or s3:// URL; empty means below state_dir."
+    ] = ""
+    restore_dir: Annotated[
+        str, "Folder for disks of restored VMs; empty means restored/ below state_dir."
+    ] = ""
+    transfers: Annotated[int, "How many transfers to or from vaults may run at once."] = 2
+    freeze_limit_s: Annotated[float, "Seconds after which the host thaws a guest that is still frozen."] = (
+        10.0
+    )
+    token_lifetime_s: Annotated[int, "Seconds an access token is valid."] = 3600
+    log_format: Annotated[str, "console, json, or auto: console on a terminal, json elsewhere."] = "auto"
+    log_level: Annotated[str, "debug, info, warning or error."] = "info"

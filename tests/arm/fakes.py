@@ -1,0 +1,230 @@
+"""Stand-ins for engine, fabric and repositories, over a real catalog."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from vmkeep.arm.ports import Network, NewRepository
+from vmkeep.base.clock import Clock
+from vmkeep.base.errors import Retry, VmkeepError
+from vmkeep.base.ids import new_guid
+from vmkeep.catalog import Catalog
+from vmkeep.model.job import Job, JobError, JobOperation, JobStatus, JobTask, TaskName, TaskStatus
+from vmkeep.model.machine import AgentState, Consistency, Disk, DiskFormat, MachineState, Nic, VirtualMachine
+from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint, Vault
+from vmkeep.model.restore_point import Warned
+
+GIB = 2**30
+
+
+def machine(name: str, **changes: Any) -> VirtualMachine:  # any field
+    disks = (
+        Disk("vda", -1, f"/images/{name}.qcow2", DiskFormat.QCOW2, 8 * GIB),
+        Disk("vdb", 0, f"/images/{name}-data.raw", DiskFormat.RAW, 2 * GIB),
+    )
+    vm = VirtualMachine(
+        uuid=f"uuid-{name}",
+        name=name,
+        state=MachineState.RUNNING,
+        disks=disks,
+        nics=(Nic("52:54:00:00:00:01", "default", "10.77.0.5"),),
+        agent=AgentState.READY,
+        agent_version="2.9.1.1",
+    )
+    return replace(vm, **changes)
+
+
+@dataclass(eq=False)
+class VmNotFound(VmkeepError):
+    text = "there is no VM '{e.name}'"
+    remedy = "See the VMs: vmkeep vm list"
+    name: str
+
+
+@dataclass(eq=False)
+class HypervisorUnreachable(VmkeepError):
+    retry = Retry.LATER
+    text = "libvirtd does not answer"
+    remedy = "Start libvirtd."
+
+
+@dataclass(eq=False)
+class TooLate(VmkeepError):
+    code = "JobNotInProgress"
+    text = "Backup can't cancel the job because it isn't in progress"
+
+
+@dataclass
+class FakeFabric:
+    machines: list[VirtualMachine] = field(default_factory=lambda: [machine("web01"), machine("db01")])
+    attached: set[str] = field(default_factory=set)
+    findings: list[Warned] = field(default_factory=list)
+    reachable: bool = True
+    broken: bool = False
+
+    def list_machines(self) -> list[VirtualMachine]:
+        if self.broken:
+            raise RuntimeError("secret detail of the inside")
+        if not self.reachable:
+            raise HypervisorUnreachable
+        return self.machines
+
+    def get_machine(self, name_or_uuid: str) -> VirtualMachine:
+        for vm in self.list_machines():
+            if name_or_uuid in {vm.name, vm.uuid}:
+                return vm
+        raise VmNotFound(name=name_or_uuid)
+
+    def list_networks(self) -> list[Network]:
+        return [
+            Network("default", "virbr0", "192.168.122.0/24", active=True, attached="default" in self.attached)
+        ]
+
+    def attach_network(self, name: str) -> list[str]:
+        changes = [] if name in self.attached else [f"Addresses added to the bridge of '{name}'."]
+        self.attached.add(name)
+        return changes
+
+    def check(self) -> list[Warned]:
+        return self.findings
+
+
+@dataclass
+class FakeEngine:
+    """Ends each job at once, unless `hold` is set: then the job stays at half way until `finish`."""
+
+    catalog: Catalog
+    clock: Clock
+    hold: bool = False
+    failure: JobError | None = None
+    restores: list[dict[str, Any]] = field(default_factory=list)  # arguments as they came
+
+    def start_backup(self, item: ProtectedItem, *, reason: str, retain_until: datetime | None) -> Job:
+        tasks = (TaskName.TAKE_SNAPSHOT, TaskName.TRANSFER)
+        job = self._start(item, JobOperation.BACKUP, reason, tasks)
+        if not self.hold and self.failure is None:
+            self._add_point(item, retain_until)
+        return self._maybe_finish(job)
+
+    def start_restore_vm(
+        self,
+        item: ProtectedItem,
+        recovery_point: RecoveryPoint,
+        *,
+        new_name: str,
+        network: str | None,
+        reason: str,
+    ) -> Job:
+        self.restores.append({"point": recovery_point.id, "name": new_name, "network": network})
+        tasks = (TaskName.TRANSFER_BACK, TaskName.CREATE_VM)
+        return self._maybe_finish(self._start(item, JobOperation.RESTORE, reason, tasks))
+
+    def start_restore_disks(
+        self,
+        item: ProtectedItem,
+        recovery_point: RecoveryPoint,
+        *,
+        folder: Path,
+        disk_format: DiskFormat,
+        disk_names: tuple[str, ...] | None,
+        reason: str,
+    ) -> Job:
+        self.restores.append(
+            {"point": recovery_point.id, "folder": folder, "format": disk_format, "disks": disk_names}
+        )
+        return self._maybe_finish(self._start(item, JobOperation.RESTORE, reason, (TaskName.TRANSFER_BACK,)))
+
+    def start_delete_item_data(self, item: ProtectedItem, *, reason: str) -> Job:
+        job = self._start(item, JobOperation.DELETE_BACKUP_DATA, reason, ())
+        for point in self.catalog.list_recovery_points(item.id):
+            self.catalog.delete_recovery_point(item.id, point.id)
+        self.catalog.delete_item(item.id)
+        return self._maybe_finish(job)
+
+    def stop(self, job_id: str) -> Job:
+        if not self.catalog.get_job(job_id).status.running:
+            raise TooLate
+        return self.catalog.update_job(job_id, status=JobStatus.CANCELLED, ended=self.clock.now())
+
+    def finish(self, job_id: str) -> Job:
+        job = self.catalog.get_job(job_id)
+        status = JobStatus.FAILED if self.failure else JobStatus.COMPLETED
+        for task in job.tasks:
+            self.catalog.update_task(
+                job_id,
+                task.name,
+                status=TaskStatus.COMPLETED,
+                ended=self.clock.now(),
+                done_bytes=task.total_bytes,
+            )
+        measures = {"Frozen Seconds": "0.412", "Bytes Read": str(GIB), "Bytes Stored": "1048576"}
+        return self.catalog.update_job(
+            job_id, status=status, ended=self.clock.now(), error=self.failure, properties=measures
+        )
+
+    def _maybe_finish(self, job: Job) -> Job:
+        return job if self.hold else self.finish(job.id)
+
+    def _start(
+        self, item: ProtectedItem, operation: JobOperation, reason: str, tasks: tuple[TaskName, ...]
+    ) -> Job:
+        now = self.clock.now()
+        started = [
+            JobTask(name, TaskStatus.IN_PROGRESS, started=now, done_bytes=GIB // 2, total_bytes=GIB)
+            for name in tasks
+        ]
+        job = Job(
+            id=new_guid(),
+            vault_id=item.vault_id,
+            operation=operation,
+            status=JobStatus.IN_PROGRESS,
+            reason=reason,
+            started=now,
+            item_id=item.id,
+            item_name=item.vm_name,
+            tasks=tuple(started),
+        )
+        self.catalog.create_job(job)
+        return job
+
+    def _add_point(self, item: ProtectedItem, retain_until: datetime | None) -> None:
+        now = self.clock.now()
+        point = RecoveryPoint(
+            id=self.catalog.new_recovery_point_id(),
+            item_id=item.id,
+            time=now,
+            consistency=Consistency.FILE_SYSTEM,
+            manifest_id="m-1",
+            retain_until=retain_until,
+            size_bytes=10 * GIB,
+            stored_bytes=GIB,
+        )
+        self.catalog.put_recovery_point(point)
+        self.catalog.put_item(
+            replace(
+                item,
+                state=ProtectionState.PROTECTED,
+                last_backup=now,
+                last_backup_status="Completed",
+                last_recovery_point=now,
+            )
+        )
+
+
+@dataclass
+class FakeRepositories:
+    folder: Path
+    problems: list[str] = field(default_factory=list)
+
+    def create(self, vault_id: str, url: str) -> NewRepository:
+        return NewRepository(url or f"file://{self.folder}/{vault_id}", b"wrapped")
+
+    def check(self, vault: Vault, *, read_data: bool) -> dict[str, Any]:  # JSON values
+        return {
+            "problems": self.problems,
+            "figures": {"vault": vault.name, "objects": 3, "readBytes": GIB if read_data else 0},
+        }
+
+    def prune(self, vault: Vault) -> dict[str, Any]:  # JSON values
+        return {"figures": {"vault": vault.name, "removedObjects": 1, "removedBytes": 4096}}

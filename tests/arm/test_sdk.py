@@ -1,0 +1,177 @@
+"""Microsoft's own SDK and log-in library, over HTTPS, walk the whole way from vault to restore."""
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.identity import ClientSecretCredential
+from azure.mgmt.recoveryservices import RecoveryServicesClient
+from azure.mgmt.recoveryservices.models import Sku, Vault, VaultProperties
+from azure.mgmt.recoveryservicesbackup import RecoveryServicesBackupClient
+from azure.mgmt.recoveryservicesbackup.models import (
+    AzureIaaSComputeVMProtectedItem,
+    BackupRequestResource,
+    BackupStatusRequest,
+    IaasVMBackupRequest,
+    IaasVMRestoreRequest,
+    ProtectedItemResource,
+    RestoreRequestResource,
+)
+
+from tests.arm.running import Running, run_service
+from vmkeep.client.credentials import Credentials, read_credentials
+
+GROUP = "local"
+
+
+class Sdk:
+    """The SDK's clients, logged in."""
+
+    def __init__(self, known: Credentials, secret: str) -> None:
+        trust = str(known.ca_file)
+        self._credential = ClientSecretCredential(
+            known.tenant,
+            known.client_id,
+            secret,
+            authority=known.url,
+            disable_instance_discovery=True,
+            connection_verify=trust,
+        )
+        where: dict[str, Any] = {  # options of several types
+            "base_url": known.url,
+            "credential_scopes": [f"{known.url}/.default"],
+            "connection_verify": trust,
+        }
+        self._vault_client = RecoveryServicesClient(self._credential, known.subscription, **where)
+        self.vaults: Any = self._vault_client.vaults  # the SDK calls nearly every member optional
+        self.backup: Any = RecoveryServicesBackupClient(self._credential, known.subscription, **where)
+        self.machine_id = (
+            f"/subscriptions/{known.subscription}/resourceGroups/{GROUP}"
+            "/providers/Microsoft.Compute/virtualMachines/web01"
+        )
+
+    def close(self) -> None:
+        for part in (self._credential, self._vault_client, self.backup):
+            part.close()
+
+    def create_vault(self) -> None:
+        wanted = Vault(location="local", sku=Sku(name="RS0"), properties=VaultProperties())
+        made = self.vaults.begin_create_or_update(GROUP, "main", wanted).result()
+        assert made.properties.provisioning_state == "Succeeded"
+
+    @property
+    def policy_id(self) -> str:
+        return str(self.backup.protection_policies.get("main", GROUP, "DefaultPolicy").id)
+
+    def protect(self) -> tuple[str, str]:
+        (free, _) = self.backup.backup_protectable_items.list("main", GROUP)
+        assert free.properties.friendly_name == "web01"
+        container, item = free.id.split("/")[-3], free.id.split("/")[-1]
+        wanted = ProtectedItemResource(
+            properties=AzureIaaSComputeVMProtectedItem(
+                policy_id=self.policy_id, source_resource_id=self.machine_id
+            )
+        )
+        poller = self.backup.protected_items.begin_create_or_update(
+            "main", GROUP, "Azure", container, item, wanted
+        )
+        poller.result()
+        return container, item
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    logging.getLogger("azure").setLevel(logging.ERROR)
+    with run_service(tmp_path / "state") as service:
+        yield service
+
+
+@pytest.fixture
+def sdk(running: Running) -> Iterator[Sdk]:
+    known = read_credentials(running.ready.client_file)
+    logged_in = Sdk(known, known.client_secret)
+    yield logged_in
+    logged_in.close()
+
+
+def test_sdk_walks_from_vault_to_restore(sdk: Sdk, running: Running) -> None:
+    sdk.create_vault()
+    container, item = sdk.protect()
+    where = ("main", GROUP, "Azure", container, item)
+
+    until = datetime.now(UTC) + timedelta(days=30)  # noqa: TID251 - the service runs on the real clock
+    request = IaasVMBackupRequest(recovery_point_expiry_time_in_utc=until)
+    sdk.backup.backups.trigger(*where, BackupRequestResource(properties=request))
+
+    jobs = list(sdk.backup.backup_jobs.list("main", GROUP))
+    assert [job.properties.operation for job in jobs] == ["Backup", "ConfigureBackup"]
+    details = sdk.backup.job_details.get("main", GROUP, jobs[0].name)
+    tasks = details.properties.extended_info.tasks_list
+    assert [task.task_id for task in tasks] == ["Take Snapshot", "Transfer data to vault"]
+
+    (point,) = sdk.backup.recovery_points.list(*where)
+    assert sdk.backup.recovery_points.get(*where, point.name).properties.recovery_point_type == (
+        "FileSystemConsistent"
+    )
+    protected = sdk.backup.protected_items.get(*where)
+    assert protected.properties["protectionState"] == "Protected"
+
+    restore = IaasVMRestoreRequest(
+        recovery_point_id=point.name,
+        recovery_type="AlternateLocation",
+        source_resource_id=sdk.machine_id,
+        target_virtual_machine_id=sdk.machine_id.replace("web01", "web01-copy"),
+    )
+    sdk.backup.restores.begin_trigger(*where, point.name, RestoreRequestResource(properties=restore)).result()
+    assert running.engine.restores == [{"point": point.name, "name": "web01-copy", "network": None}]
+
+
+def test_sdk_stops_resumes_and_deletes(sdk: Sdk) -> None:
+    sdk.create_vault()
+    container, item = sdk.protect()
+    where = ("main", GROUP, "Azure", container, item)
+    change = sdk.backup.protected_items.begin_create_or_update
+    stop = AzureIaaSComputeVMProtectedItem(
+        policy_id="", protection_state="ProtectionStopped", source_resource_id=sdk.machine_id
+    )
+    stopped = change(*where, ProtectedItemResource(properties=stop)).result()
+    assert stopped.properties["protectionState"] == "ProtectionStopped"
+    assert stopped.properties["policyName"] == "DefaultPolicy"
+    resume = AzureIaaSComputeVMProtectedItem(policy_id=sdk.policy_id, source_resource_id=sdk.machine_id)
+    resumed = change(*where, ProtectedItemResource(properties=resume)).result()
+    assert resumed.properties["protectionState"] == "IRPending"
+    sdk.backup.protected_items.delete(*where)
+    assert list(sdk.backup.backup_protected_items.list("main", GROUP)) == []
+    sdk.vaults.begin_delete(GROUP, "main").result()
+    with pytest.raises(ResourceNotFoundError):
+        sdk.vaults.get(GROUP, "main")
+
+
+def test_sdk_learns_which_vault_protects_a_vm(sdk: Sdk) -> None:
+    sdk.create_vault()
+    question = BackupStatusRequest(resource_type="VM", resource_id=sdk.machine_id)
+    assert sdk.backup.backup_status.get("local", question).vault_id is None
+    sdk.protect()
+    answer = sdk.backup.backup_status.get("local", question)
+    assert answer.vault_id.endswith("/vaults/main")
+
+
+def test_sdk_reads_our_errors(sdk: Sdk) -> None:
+    with pytest.raises(ResourceNotFoundError, match="vaults/nothing"):
+        sdk.vaults.get(GROUP, "nothing")
+    sdk.create_vault()
+    sdk.protect()
+    with pytest.raises(HttpResponseError, match="cannot be deleted") as refused:
+        sdk.vaults.begin_delete(GROUP, "main").result()
+    assert refused.value.status_code == 409
+
+
+def test_sdk_with_a_wrong_secret_is_refused(running: Running) -> None:
+    stranger = Sdk(read_credentials(running.ready.client_file), "wrong")
+    with pytest.raises(ClientAuthenticationError, match="AADSTS7000215"):
+        stranger.vaults.get(GROUP, "main")
+    stranger.close()
