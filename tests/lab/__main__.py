@@ -1,7 +1,7 @@
 """The lab's command line.
 
-python -m tests.lab run [--bare] -- CMD…   run CMD inside a new lab; prepare a guest first unless --bare
-python -m tests.lab prepare                build and save what `run` needs, so that it starts at once
+python -m tests.lab run [--bare] CMD…   run CMD inside a new lab; prepare a guest first unless --bare
+python -m tests.lab prepare             build and save what `run` needs, so that it starts at once
 
 Exit code: that of CMD; 77 when this machine does not allow labs.
 """
@@ -22,9 +22,9 @@ def main(words: Sequence[str]) -> int:
         case ["prepare"]:
             saved_guest(ALPHA.name)
             return 0
-        case ["run", "--bare", "--", *command] if command:
+        case ["run", "--bare", *command] if command:
             return run_in_lab(command)
-        case ["run", "--", *command] if command:
+        case ["run", *command] if command:
             saved_guest(ALPHA.name)
             return run_in_lab(command)
         case ["inside", folder, "--", *command]:
@@ -33,7 +33,7 @@ def main(words: Sequence[str]) -> int:
             save(name, Path(folder))
             return 0
         case _:
-            print(__doc__, file=sys.stderr)
+            sys.stderr.write(__doc__)
             return 2
 
 
@@ -41,5 +41,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except LabNotPermitted as error:
-        print(f"{error}. {error.advice}", file=sys.stderr)
+        sys.stderr.write(f"{error}. {error.advice}\n")
         sys.exit(NOT_PERMITTED)

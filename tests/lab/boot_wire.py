@@ -38,7 +38,10 @@ EXTENSIONS = """<?xml version="1.0" encoding="utf-8"?><Extensions version="1.0.0
 def answers_for(vm: Identity) -> dict[str, str]:
     """Return what to answer the agent in `vm`, by the start of the path; longer paths come first."""
     compute = {"location": "local", "name": vm.name, "osType": "Linux", "vmId": vm.uuid, "tags": ""}
-    address = {"ipAddress": [{"privateIpAddress": vm.ip}], "subnet": [{"address": "10.77.0.0", "prefix": "24"}]}
+    address = {
+        "ipAddress": [{"privateIpAddress": vm.ip}],
+        "subnet": [{"address": "10.77.0.0", "prefix": "24"}],
+    }
     interface = {"macAddress": vm.mac.replace(":", ""), "ipv4": address, "ipv6": {"ipAddress": []}}
     instance = {"compute": compute, "network": {"interface": [interface]}}
     texts = {

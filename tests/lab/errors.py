@@ -1,10 +1,10 @@
 """What can go wrong in the lab.
 
-    VmkeepError
-    ├── LabNotPermitted      this machine does not let us make namespaces, bridges or taps
-    ├── NotInLab             asked for a guest outside of the lab
-    ├── LabCommandFailed     a tool (mmdebstrap, qemu-img, …) ended badly
-    └── LabTimedOut          something did not happen in time
+VmkeepError
+├── LabNotPermitted      this machine does not let us make namespaces, bridges or taps
+├── NotInLab             asked for a guest outside of the lab
+├── LabCommandFailed     a tool (mmdebstrap, qemu-img, …) ended badly
+└── LabTimedOut          something did not happen in time
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,9 @@ class LabNotPermitted(VmkeepError):
 
     retry = Retry.AFTER_CHANGE
     text = "the lab cannot run here: {e.why}"
-    remedy = "Run as root on a machine (or in a container) that may make network namespaces, bridges and taps."
+    remedy = (
+        "Run as root on a machine (or in a container) that may make network namespaces, bridges and taps."
+    )
     why: str
 
 

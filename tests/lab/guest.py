@@ -3,7 +3,7 @@
 import base64
 import json
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,9 @@ BOOT_LIMIT_S = 180
 PART_BYTES = 32 * KIB
 """What passes qemu-guest-agent's channel in one message."""
 RENEW_LEASE = """
-files="-pf /run/dhclient.eth0.pid -lf /var/lib/dhcp/dhclient.eth0.leases"
-ip neigh flush dev eth0 && dhclient -4 -x $files eth0 && dhclient -4 $files eth0
+ip neigh flush dev eth0
+kill $(cat /run/dhclient.eth0.pid)
+exec dhclient -4 -pf /run/dhclient.eth0.pid -lf /var/lib/dhcp/dhclient.eth0.leases eth0
 """
 WRITER = """
 import json, os, sys, time
@@ -95,9 +96,11 @@ class Guest:
         """The file of each disk's active layer, by target device."""
         return disk_files(self.domain.XMLDesc(0))
 
-    def ask_agent(self, command: str, *, limit_s: int = 10, **arguments: object) -> Any:  # JSON
-        """Return qemu-guest-agent's answer to a command; `libvirtError` when it refuses or is silent for `limit_s`."""
-        question = json.dumps({"execute": command, "arguments": arguments})
+    def ask_agent(
+        self, command: str, arguments: Mapping[str, object] | None = None, *, limit_s: int = 10
+    ) -> Any:  # the answer is JSON, another shape for each command
+        """Ask qemu-guest-agent, return its answer; `libvirtError` when it refuses or is silent for `limit_s`."""
+        question = json.dumps({"execute": command, "arguments": arguments or {}})
         return json.loads(libvirt_qemu.qemuAgentCommand(self.domain, question, limit_s, 0))["return"]
 
     def answers(self) -> bool:
@@ -111,20 +114,21 @@ class Guest:
         """Return when qemu-guest-agent answers."""
         wait_for(self.answers, f"{self.name}: qemu-guest-agent answers", limit_s=BOOT_LIMIT_S)
 
-    def wait_for(self, look: Callable[[], T], what: str, *, limit_s: float = 60) -> T:
+    def wait_for(self, look: Callable[[], T | None], what: str, *, limit_s: float = 60) -> T:
         """Return the first true thing that `look` returns."""
         return wait_for(look, f"{self.name}: {what}", limit_s=limit_s)
 
     def start(self, command: Sequence[str], *, text: bytes = b"") -> int:
         """Start a command in the guest, return its process id there."""
         path, *arg = command
-        data = {"input-data": base64.b64encode(text).decode()} if text else {}
-        started = self.ask_agent("guest-exec", path=path, arg=arg, **{"capture-output": True}, **data)
-        return int(started["pid"])
+        arguments = {"path": path, "arg": arg, "capture-output": True}
+        if text:
+            arguments["input-data"] = base64.b64encode(text).decode()
+        return int(self.ask_agent("guest-exec", arguments)["pid"])
 
     def ended(self, pid: int) -> Result | None:
         """Return how a started command ended, or nothing while it runs."""
-        status = self.ask_agent("guest-exec-status", pid=pid)
+        status = self.ask_agent("guest-exec-status", {"pid": pid})
         if not status["exited"]:
             return None
         out, err = (base64.b64decode(status.get(key, "")) for key in ("out-data", "err-data"))
@@ -133,32 +137,34 @@ class Guest:
     def exec(self, command: Sequence[str], *, text: bytes = b"", limit_s: float = COMMAND_LIMIT_S) -> Result:
         """Run a command in the guest with `text` as its input, return how it ended."""
         pid = self.start(command, text=text)
-        result = wait_for(lambda: self.ended(pid), f"{self.name}: {shlex.join(command)}", limit_s=limit_s)
-        return result
+        return self.wait_for(lambda: self.ended(pid), shlex.join(command), limit_s=limit_s)
 
     def run(self, *command: str, text: bytes = b"", limit_s: float = COMMAND_LIMIT_S) -> str:
         """Run a command in the guest, return what it printed; `LabCommandFailed` when it ends with an error."""
         result = self.exec(command, text=text, limit_s=limit_s)
         if result.rc:
-            raise LabCommandFailed(f"{self.name}: {shlex.join(command)}", result.rc, last_lines(result.out + result.err))
+            raise LabCommandFailed(
+                f"{self.name}: {shlex.join(command)}", result.rc, last_lines(result.out + result.err)
+            )
         return result.out
 
     def read_file(self, path: str) -> bytes:
         """Return the content of a file in the guest."""
-        handle = self.ask_agent("guest-file-open", path=path, mode="r")
-        parts = []
-        while not parts or not parts[-1]["eof"]:
-            parts.append(self.ask_agent("guest-file-read", handle=handle, count=PART_BYTES))
-        self.ask_agent("guest-file-close", handle=handle)
-        return b"".join(base64.b64decode(part["buf-b64"]) for part in parts)
+        handle = self.ask_agent("guest-file-open", {"path": path, "mode": "r"})
+        content, ended = b"", False
+        while not ended:
+            part = self.ask_agent("guest-file-read", {"handle": handle, "count": PART_BYTES})
+            content, ended = content + base64.b64decode(part["buf-b64"]), part["eof"]
+        self.ask_agent("guest-file-close", {"handle": handle})
+        return content
 
     def write_file(self, path: str, content: bytes) -> None:
         """Put a file into the guest, on its disk when this returns."""
-        handle = self.ask_agent("guest-file-open", path=path, mode="w")
+        handle = self.ask_agent("guest-file-open", {"path": path, "mode": "w"})
         for start in range(0, len(content), PART_BYTES):
             part = base64.b64encode(content[start : start + PART_BYTES]).decode()
-            self.ask_agent("guest-file-write", handle=handle, **{"buf-b64": part})
-        self.ask_agent("guest-file-close", handle=handle)
+            self.ask_agent("guest-file-write", {"handle": handle, "buf-b64": part})
+        self.ask_agent("guest-file-close", {"handle": handle})
         self.run("sync", path)
 
     def digest(self, path: str) -> str:
@@ -199,5 +205,5 @@ class Guest:
     def wake_up(self) -> None:
         """Tell a guest restored from memory what has changed meanwhile: the time, and its network's other end."""
         self.wait_until_up()
-        self.ask_agent("guest-set-time", time=int(CLOCK.now().timestamp() * 1e9))
+        self.ask_agent("guest-set-time", {"time": int(CLOCK.now().timestamp() * 1e9)})
         self.run("sh", "-c", RENEW_LEASE)

@@ -94,7 +94,16 @@ def build_tree(tree: Path) -> None:
     packages = ",".join((RECIPE / "packages.txt").read_text().split())
     customize = f"--customize-hook={RECIPE / 'customize.sh'}"
     run(
-        "env", "INITRD=No", "mmdebstrap", "-q", *TREE_OPTIONS, f"--include={packages}", customize, SUITE, tree, MIRROR
+        "env",
+        "INITRD=No",
+        "mmdebstrap",
+        "-q",
+        *TREE_OPTIONS,
+        f"--include={packages}",
+        customize,
+        SUITE,
+        tree,
+        MIRROR,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from vmkeep.model.machine import DiskFormat
 
@@ -69,26 +69,28 @@ def disk_xml(device: str, disk: DiskFile) -> str:
 
 def with_files(xml: str, disks: Mapping[str, DiskFile], console: Path) -> str:
     """Return a saved VM's XML with other files behind the same devices."""
-    root = ElementTree.fromstring(xml)  # noqa: S314 - libvirt's own words
+    root = ET.fromstring(xml)  # noqa: S314 - libvirt's own words
     for disk in root.iterfind("devices/disk"):
         file = disks[_found(disk, "target").get("dev", "")]
         _found(disk, "driver").set("type", file.format)
         _found(disk, "source").set("file", str(file.path))
+        for chain in disk.findall("backingStore"):
+            disk.remove(chain)  # an empty one would hide the new file's own base
     for log in root.iterfind("devices/*/log"):
         log.set("file", str(console))
-    return ElementTree.tostring(root, encoding="unicode")
+    return ET.tostring(root, encoding="unicode")
 
 
 def disk_files(xml: str) -> dict[str, Path]:
     """Return the files behind a VM's disks, by target device."""
-    root = ElementTree.fromstring(xml)  # noqa: S314 - libvirt's own words
+    root = ET.fromstring(xml)  # noqa: S314 - libvirt's own words
     return {
         _found(disk, "target").get("dev", ""): Path(_found(disk, "source").get("file", ""))
         for disk in root.iterfind("devices/disk[@device='disk']")
     }
 
 
-def _found(element: ElementTree.Element, tag: str) -> ElementTree.Element:
+def _found(element: ET.Element, tag: str) -> ET.Element:
     found = element.find(tag)
     if found is None:
         raise ValueError(f"<{element.tag}> has no <{tag}>")

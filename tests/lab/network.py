@@ -40,6 +40,12 @@ def put_network(connection: libvirt.virConnect, known: Sequence[Identity]) -> No
         return
     hosts = "".join(HOST.format(identity) for identity in known)
     xml = NETWORK.format(
-        name=NAME, bridge=BRIDGE, gateway=GATEWAY, wire_server=WIRE_SERVER, metadata=METADATA, routes=ROUTES, hosts=hosts
+        name=NAME,
+        bridge=BRIDGE,
+        gateway=GATEWAY,
+        wire_server=WIRE_SERVER,
+        metadata=METADATA,
+        routes=ROUTES,
+        hosts=hosts,
     )
     connection.networkDefineXML(xml).create()

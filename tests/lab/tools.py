@@ -30,7 +30,7 @@ def last_lines(output: str, count: int = 15) -> str:
     return "\n".join(output.rstrip().splitlines()[-count:])
 
 
-def wait_for(look: Callable[[], T], what: str, *, limit_s: float = 30) -> T:
+def wait_for(look: Callable[[], T | None], what: str, *, limit_s: float = 30) -> T:
     """Return the first true thing that `look` returns; `LabTimedOut` when there is none within `limit_s`."""
     end = CLOCK.monotonic() + limit_s
     while not (seen := look()):

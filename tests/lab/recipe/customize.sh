@@ -22,6 +22,10 @@ printf 'auto lo eth0\niface lo inet loopback\niface eth0 inet dhcp\n' >"$root/et
 mkdir "$root/data"
 printf 'LABEL=root / ext4 defaults 0 0\nLABEL=data /data xfs defaults,nofail,x-systemd.device-timeout=10 0 0\n' >"$root/etc/fstab"
 
+# Whoever talks to qemu-guest-agent finds /data mounted, but a guest restored without its data disk comes up too.
+mkdir -p "$root/etc/systemd/system/qemu-guest-agent.service.d"
+printf '[Unit]\nAfter=data.mount\n' >"$root/etc/systemd/system/qemu-guest-agent.service.d/lab.conf"
+
 # Root without password on the serial console, quiet logs in memory.
 chroot "$root" passwd -q -d root
 mkdir -p "$root/etc/systemd/system/serial-getty@ttyS0.service.d" "$root/etc/systemd/journald.conf.d"
@@ -36,6 +40,7 @@ for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub
   fstrim.timer getty-static.service getty@tty1.service logrotate.timer systemd-random-seed.service \
   systemd-journal-flush.service systemd-fsck-root.service systemd-update-utmp.service systemd-pstore.service \
   systemd-sysusers.service systemd-logind.service systemd-tmpfiles-clean.timer \
+  modprobe@.service systemd-modules-load.service sys-fs-fuse-connections.mount sys-kernel-config.mount \
   ifupdown-pre.service systemd-binfmt.service proc-sys-fs-binfmt_misc.automount \
   kmod-static-nodes.service dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount; do
   ln -sf /dev/null "$root/etc/systemd/system/$unit"

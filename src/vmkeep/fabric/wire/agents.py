@@ -5,15 +5,19 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
+import structlog
+
 from vmkeep.base.clock import Clock
 from vmkeep.base.ids import new_guid, new_token
 from vmkeep.fabric.wire.agent_store import AgentMemory, AgentStore
 from vmkeep.fabric.wire.certificates import TenantKey
-from vmkeep.fabric.wire.errors import SnapshotTaskBusy
+from vmkeep.fabric.wire.errors import SnapshotTaskBusy, StateNotKept
 from vmkeep.fabric.wire.goal_state import ExtensionSettings, Goal, snapshot_settings
 from vmkeep.fabric.wire.report import AgentReport, Sighting, Signal
 from vmkeep.fabric.wire.status import AgentStatus
 from vmkeep.fabric.wire.tasks import SnapshotRequest, SnapshotTask
+
+log = structlog.get_logger()
 
 REPORT_EVERY_S = 60
 
@@ -97,8 +101,16 @@ class Agent:
         with self._lock:
             self._task = None
             if not task.taken_up:
-                goal = self._goal
-                self._set_goal(replace(goal, incarnation=goal.incarnation + 1, settings=goal.previous))
+                self._withdraw()
+
+    def _withdraw(self) -> None:
+        goal = replace(self._goal, incarnation=self._goal.incarnation + 1, settings=self._goal.previous)
+        try:
+            self._set_goal(goal)
+        except (
+            StateNotKept
+        ) as error:  # the token is void all the same: the guest would freeze for nothing, once
+            log.warning("wire.goal_state.not_withdrawn", vm=self.vm_name, error=str(error))
 
     def _set_goal(self, goal: Goal) -> None:
         self._store.put_memory(AgentMemory(self.container_id, goal))

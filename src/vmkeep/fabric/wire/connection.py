@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 import structlog
 
+from vmkeep.base.errors import VmkeepError
 from vmkeep.base.units import KIB
 from vmkeep.fabric.wire.admission import Admission
 from vmkeep.fabric.wire.agents import Agent, Agents
 from vmkeep.fabric.wire.answers import JSON, Answer, Answers, Call, CapturePending
 from vmkeep.fabric.wire.errors import RequestRefused
 from vmkeep.fabric.wire.http import Exchange, Response
-from vmkeep.fabric.wire.identity import GuestIdentity, KnownPositions, Position
+from vmkeep.fabric.wire.identity import GuestIdentity, Position, Positions
 from vmkeep.fabric.wire.limits import WireLimits
 from vmkeep.fabric.wire.routes import Route, Service, find_route
 from vmkeep.fabric.wire.snapshot_api import dosnapshot_reply, refusal
@@ -30,8 +31,9 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 def reset(connection: socket.socket) -> None:
-    """Close at once, leaving nothing behind in the kernel."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    """Close at once; the kernel keeps nothing for a peer that does not read."""
+    if connection.fileno() >= 0:  # not closed yet by its transport
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
     connection.close()
 
 
@@ -43,7 +45,7 @@ class Reception:
         *,
         agents: Agents,
         answers: Answers,
-        positions: KnownPositions,
+        positions: Positions,
         admission: Admission,
         limits: WireLimits,
         executor: Executor,
@@ -73,8 +75,10 @@ class Reception:
                 reset(connection)
             else:
                 await self._converse(connection, identity, service)
-        except OSError as error:  # TimeoutError and ConnectionError too: the guest's own business
-            log.debug("wire.connection.lost", bridge=position.bridge, ip=position.ip, error=repr(error))
+        except OSError:  # timeouts and lost connections are the guest's own business
+            reset(connection)
+        except VmkeepError as error:
+            log.warning("wire.agent.unusable", bridge=position.bridge, ip=position.ip, error=str(error))
         finally:
             self._admission.leave(position)
             connection.close()

@@ -31,9 +31,8 @@ class WireLimits:
     connections_per_bridge: int = 256
     connects_per_s: float = 20
     connect_burst: int = 100
-    first_lookups_per_bridge: int = 8
+    newcomers_per_bridge: int = 8
     lookup_s: float = 5
-    position_ttl_s: float = 5
     requests_per_vm: int = 2
     answer_s: float = 35
     """Longest wait of a guest for its disks to be captured; the extension gives up after 40 s."""

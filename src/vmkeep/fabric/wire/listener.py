@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from vmkeep.base.units import KIB
 from vmkeep.fabric.wire.errors import ListenFailed
 from vmkeep.fabric.wire.routes import Service
 
 BACKLOG = 128
+KERNEL_BUFFER = 128 * KIB
+"""Per connection and direction; accepted sockets inherit it."""
 IP_FREEBIND = 15
 """linux/in.h; Python has no name for it. The addresses may be put on the bridge later."""
 
@@ -72,6 +75,8 @@ def _open_all(
 def _listen(listening: socket.socket, address: tuple[str, int], bridge: str) -> None:
     listening.setblocking(False)  # noqa: FBT003 - the socket's own signature
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BUFFER)
     if bridge:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, bridge.encode() + b"\0")
         listening.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from vmkeep.fabric.wire.agents import Agents
 from vmkeep.fabric.wire.answers import Answers
 from vmkeep.fabric.wire.connection import Reception
 from vmkeep.fabric.wire.errors import AgentUnavailable
-from vmkeep.fabric.wire.identity import GuestLocator, KnownPositions, Position
+from vmkeep.fabric.wire.identity import GuestLocator, Position, Positions
 from vmkeep.fabric.wire.limits import WireLimits
 from vmkeep.fabric.wire.listener import Listener, interface_index, open_on_address, open_on_bridge
 from vmkeep.fabric.wire.package import ExtensionPackage
@@ -54,27 +54,30 @@ class WireServer:
         self._reception = Reception(
             agents=self._agents,
             answers=Answers(ExtensionPackage.load(package), clock),
-            positions=KnownPositions(locator, limits=limits, clock=clock, executor=self._locators),
+            positions=Positions(locator, limits=limits, executor=self._locators),
             admission=Admission(limits, clock),
             limits=limits,
             executor=self._handlers,
         )
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run_loop, name="wire", daemon=True)
+        self._thread: threading.Thread | None = None
+        self._loop: Future[asyncio.AbstractEventLoop] = Future()
+        self._stopping = asyncio.Event()
         self._listeners: dict[str, Listener] = {}
         self._accepting: dict[str, list[asyncio.Task[None]]] = {}
         self._serving: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Start serving; bridges are added with `listen`."""
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="wire", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Close everything and write down what was heard."""
-        self._on_loop(self._close_all())
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        """Close everything and write down what was heard; a stopped server stays stopped."""
+        if self._thread is None:
+            return
+        self._loop.result().call_soon_threadsafe(self._stopping.set)
         self._thread.join()
-        self._loop.close()
+        self._thread = None
         self._handlers.shutdown()
         self._locators.shutdown(wait=False)
         self._agents.keep_reports()
@@ -112,12 +115,14 @@ class WireServer:
 
     # on the server's own thread
 
-    def _run_loop(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+    async def _serve(self) -> None:
+        self._loop.set_result(asyncio.get_running_loop())
+        await self._stopping.wait()
+        for bridge in list(self._listeners):
+            self._close(bridge)
 
     def _on_loop(self, work: Coroutine[Any, Any, T]) -> T:  # the coroutine's own types
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(work, self._loop.result()).result()
 
     async def _listen(self, bridge: str) -> None:
         listener = self._listeners.get(bridge)
@@ -132,7 +137,7 @@ class WireServer:
         self._close(bridge)
         listener = self._listeners[bridge] = open_listener()
         self._accepting[bridge] = [
-            self._loop.create_task(self._accept(listener, service)) for service in listener.sockets
+            asyncio.create_task(self._accept(listener, service)) for service in listener.sockets
         ]
         log.info("wire.listening", bridge=bridge)
         return listener
@@ -142,27 +147,22 @@ class WireServer:
             accepting.cancel()
         listener = self._listeners.pop(bridge, None)
         if listener is not None:
+            for listening in listener.sockets.values():
+                asyncio.get_running_loop().remove_reader(listening)  # before its number is given to another
             listener.close()
 
-    async def _close_all(self) -> None:
-        for bridge in list(self._listeners):
-            self._close(bridge)
-        for serving in self._serving:
-            serving.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
-
     async def _accept(self, listener: Listener, service: Service) -> None:
-        listening = listener.sockets[service]
+        loop, listening = asyncio.get_running_loop(), listener.sockets[service]
         while True:
             try:
-                connection, (ip, _port) = await self._loop.sock_accept(listening)
+                connection, (ip, _port) = await loop.sock_accept(listening)
             except OSError as error:
                 log.warning("wire.accept.failed", bridge=listener.bridge, error=repr(error))
                 await asyncio.sleep(ACCEPT_RETRY_S)
                 continue
             position = Position(listener.bridge, ip)
             if self._reception.admit(connection, position):
-                serving = self._loop.create_task(self._reception.serve(connection, position, service))
+                serving = asyncio.create_task(self._reception.serve(connection, position, service))
                 self._serving.add(serving)
                 serving.add_done_callback(self._serving.discard)
             await asyncio.sleep(0)  # accepting a flood must not keep the loop from everybody else

@@ -67,10 +67,10 @@ def _entry(disk: DiskSnapshot) -> dict[str, object]:
 def postsnapshot(agent: Agent, body: bytes) -> None:
     """Note the thaw. Raises RequestRefused."""
     call = guest_json.parse(body)
+    task = owned_task(agent, call)
     thaw = Thaw(
-        thawed=find(call, "thawed") is True,
         frozen_s=seconds(find(call, "frozenSeconds")),
         frozen_mounts=tuple(text(mount) for mount in items(find(call, "frozenMounts"), 64)),
     )
-    if not owned_task(agent, call).postsnapshot(thaw):
+    if find(call, "thawed") is not True or not task.postsnapshot(thaw):
         raise refusal("no snapshot of this task awaits its thaw")

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from vmkeep.fabric.wire import guest_json
 from vmkeep.fabric.wire.errors import RequestRefused
+from vmkeep.fabric.wire.extension_package import HANDLER_NAME
 from vmkeep.fabric.wire.guest_json import MESSAGE_LIMIT, find, integer, items, seconds, text
 
-HANDLER_NAME = "Microsoft.Azure.RecoveryServices.VMSnapshotLinux"
 STILL_RUNNING = 4
 REPORT_LIMIT = 256 * 1024
 
@@ -114,7 +114,7 @@ def _extension(status: object) -> ExtensionStatus | None:
     return ExtensionStatus(
         status=text(find(status, "status")).lower(),
         code=integer(find(status, "code")),
-        message=_message(status),
+        message=_plain(_message(status)),
         task_id=text(find(report, "taskId")),
         health_code=integer(find(report, "vmHealthInfo", "vmHealthStatusCode")) or 0,
         frozen_s=seconds(telemetry.get("FreezeSeconds")),
@@ -123,14 +123,28 @@ def _extension(status: object) -> ExtensionStatus | None:
 
 
 def _report(name: object) -> object:
-    """Return the extension's own report, which travels as JSON text in the name of its first substatus."""
+    """Return the extension's own report, which travels as JSON text in the name of its first substatus.
+
+    Microsoft's extension puts everything below `status`, others some of it beside.
+    """
     if not isinstance(name, str) or len(name) > REPORT_LIMIT:
         return None
     try:
-        report = guest_json.parse(name)
+        report = find(guest_json.parse(name), 0)
     except RequestRefused:
         return None
-    return find(report, 0, "status")
+    inner = find(report, "status")
+    return {**report, **inner} if isinstance(report, dict) and isinstance(inner, dict) else None
+
+
+def _plain(message: str) -> str:
+    """Return the sentence in a message that Microsoft's extension wraps in JSON."""
+    if not message.startswith("{"):
+        return message
+    try:
+        return text(find(guest_json.parse(message), "messageStr"), MESSAGE_LIMIT) or message
+    except RequestRefused:
+        return message
 
 
 def _message(status: object) -> str:

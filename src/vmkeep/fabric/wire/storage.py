@@ -7,8 +7,11 @@ from vmkeep.fabric.wire.errors import StateNotKept
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make `folder` and its parents, readable by the owner only."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make `folder` and its parents, readable by the owner only. Raises StateNotKept."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateNotKept(path=str(folder), why=error.strerror or repr(error)) from error
 
 
 def replace_file(path: Path, data: bytes) -> None:

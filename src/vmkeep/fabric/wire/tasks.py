@@ -71,7 +71,8 @@ class SnapshotOutcome:
     """How a task ended. `code` is the extension's, or the agent's own when the extension could not run.
 
     `taken`: `take` returned without an error. `void`: it did, but the guest was not held frozen until then, or
-    ended the task as failed: the capture must be discarded.
+    ended the task as failed: the capture must be discarded. `health_code` is a second code that tells more, 0 when
+    there is no more to tell: 300 beside 1 is a file-system-consistent capture after a failed pre-script.
     """
 
     code: int
@@ -88,11 +89,10 @@ class SnapshotOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Thaw:
-    """What the extension says after the thaw."""
+    """What the extension says of the freeze when it is over."""
 
-    thawed: bool
-    frozen_s: float | None
-    frozen_mounts: tuple[str, ...]
+    frozen_s: float | None = None
+    frozen_mounts: tuple[str, ...] = ()
 
 
 CaptureAnswer = Future[Sequence[DiskSnapshot]]
@@ -104,7 +104,7 @@ class _End:
     code: int
     health_code: int
     message: str
-    extension: ExtensionStatus | None
+    thaw: Thaw = Thaw()
 
 
 class SnapshotTask:
@@ -171,8 +171,11 @@ class SnapshotTask:
     def status(self, status: AgentStatus) -> None:
         """Note the end, if this status tells it."""
         end = self._find_end(status)
-        if end is not None:
-            self._note(STATUS, end=end)
+        if end is None:
+            return
+        if self._answer is not None:
+            self._note(THAWED)  # no extension ends a task with the guest still frozen
+        self._note(STATUS, end=end)
 
     def _find_end(self, status: AgentStatus) -> _End | None:
         handler = status.handler
@@ -182,11 +185,9 @@ class SnapshotTask:
         if extension is not None and handler.seq_no == self._seq_no and extension.final:
             named = extension.task_id == self.request.task_id
             if named or (not extension.task_id and extension.code not in SUCCESS_CODES):
-                return _End(extension.code or 0, extension.health_code, extension.message, extension)
+                return _end_of(extension)
         not_run = status.incarnation == str(self.incarnation) and handler.status.lower() == "notready"
-        if not_run and handler.code:
-            return _End(handler.code, 0, handler.message, None)
-        return None
+        return _End(handler.code, 0, handler.message) if not_run and handler.code else None
 
     def _note(
         self,
@@ -242,12 +243,8 @@ class SnapshotTask:
         if not times and elapsed > request.seen_timeout_s:
             why = f"The agent did not fetch the goal state within {request.seen_timeout_s:.0f} s."
             raise AgentUnavailable(vm=self._vm_name, why=why)
-        late = (
-            elapsed > request.pickup_timeout_s
-            if first_call is None
-            else (elapsed > first_call + request.finish_timeout_s)
-        )
-        if late and STATUS not in times:
+        patience = request.pickup_timeout_s if first_call is None else first_call + request.finish_timeout_s
+        if elapsed > patience and STATUS not in times:
             raise SnapshotStatusMissing(
                 vm=self._vm_name,
                 task_id=request.task_id,
@@ -257,8 +254,6 @@ class SnapshotTask:
             )
 
     def _follow(self, sign: str) -> None:
-        if sign == STATUS and self._taken and self._mark(THAWED):
-            self.request.on_event(THAWED)
         self.request.on_event(sign)
         if sign == FROZEN:
             self._capture()
@@ -287,11 +282,7 @@ class SnapshotTask:
         end = self._end
         assert end is not None  # noqa: S101 - noted together with the sign
         code, message = self._verdict(end)
-        thaw = self._thaw or Thaw(
-            thawed=False,
-            frozen_s=end.extension.frozen_s if end.extension else None,
-            frozen_mounts=end.extension.frozen_mounts if end.extension else (),
-        )
+        thaw = self._thaw or end.thaw
         return SnapshotOutcome(
             code=code,
             health_code=end.health_code,
@@ -300,7 +291,7 @@ class SnapshotTask:
             void=self._taken and code not in SUCCESS_CODES,
             frozen_s=thaw.frozen_s,
             frozen_mounts=thaw.frozen_mounts,
-            thaw_seen=thaw.thawed or self._taken,
+            thaw_seen=THAWED in self._times,
             events=dict(self._times),
         )
 
@@ -324,3 +315,9 @@ class SnapshotTask:
 
     def _elapsed(self) -> float:
         return self._clock.monotonic() - self._asked
+
+
+def _end_of(extension: ExtensionStatus) -> _End:
+    code, health_code = extension.code or 0, extension.health_code
+    warning = 0 if health_code in {code, *SUCCESS_CODES} else health_code
+    return _End(code, warning, extension.message, Thaw(extension.frozen_s, extension.frozen_mounts))
