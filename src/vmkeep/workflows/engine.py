@@ -104,6 +104,11 @@ class Engine:
         """Stop working. Running jobs are taken up at the next launch."""
         self._journal.close(self._pillars.limits.closing_s)
 
+    @property
+    def closing(self) -> bool:
+        """Whether `close` has been called."""
+        return self._journal.closing
+
     def start_backup(self, item: ProtectedItem, *, reason: str, retain_until: datetime | None = None) -> Job:
         """Start a backup; raises OperationInProgress."""
         point_id = self._catalog.new_recovery_point_id()
