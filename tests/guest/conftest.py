@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.guest.world import THUMBPRINT, FakeHost, Guest, Kernel
 
+from tests.guest.world import THUMBPRINT, FakeHost, Guest, Kernel
 from vmkeep.fabric.wire.extension_package import HANDLER_NAME, HANDLER_VERSION, build_package
 
 

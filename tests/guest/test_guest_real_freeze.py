@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.guest.test_guest_package import handle
 from tests.guest.world import FakeHost, Guest, enable_on, public_settings
-
 from vmkeep_guest import holder
 from vmkeep_guest.errors import BackupFailed
 from vmkeep_guest.freezer import Freezer

@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.guest.world import FakeHost, Guest, Kernel, enable, public_settings
 
+from tests.guest.world import FakeHost, Guest, Kernel, enable, public_settings
 from vmkeep_guest.errors import BackupFailed
 from vmkeep_guest.scripts import POST, PRE, Scripts, find
 

@@ -85,6 +85,7 @@ class Engine:
                 REMOVE: upkeep.remove,
                 PRUNE: upkeep.prune,
             },
+            upkeep_look_s=self._pillars.limits.upkeep_look_s,
             on_step=on_step,
         )
         upkeep.attach(self._journal)
