@@ -8,6 +8,8 @@ TOO_OLD = 71
 if sys.version_info < (3, 6):
     sys.exit(TOO_OLD)
 
+sys.path.insert(0, __file__.rpartition("/")[0])  # Python -I leaves it out
+
 from vmkeep_guest.command import main  # noqa: E402 - only a new enough Python can read it
 
 sys.exit(main(sys.argv[1:]))

@@ -5,7 +5,7 @@ too_old=71
 for python in python3 /usr/bin/python3 /usr/libexec/platform-python python3.12 python3.11 python3.9 python3.8 python3.6; do
   command -v "$python" >/dev/null 2>&1 || continue
   # -I -S: nothing of the guest's own Python set-up is imported; it would cost time and could break us.
-  "$python" -I -S "$folder" "$@"
+  "$python" -I -S "$folder/__main__.py" "$@"
   code=$?
   [ "$code" -eq "$too_old" ] || exit "$code"
 done

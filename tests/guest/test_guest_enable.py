@@ -294,7 +294,7 @@ def test_unforeseen_error_becomes_code_2(
     guest.write_settings(0, public_settings(), {})
     enable(guest, 0)
     assert guest.status(0)["code"] == "2"
-    assert "ZeroDivisionError" in guest.log
+    assert "error=\"ZeroDivisionError('division by zero')\" way='command.py:" in guest.log
     assert host.calls() == []
 
 

@@ -94,7 +94,7 @@ def test_python_that_is_too_old_is_passed_over(guest: Guest, tmp_path: Path) -> 
     fake_python(tmp_path, "python3", "exit 71")
     fake_python(tmp_path, "python3.9", "echo ran $*")
     done = run_with_pythons(guest, tmp_path)
-    assert (done.returncode, done.stdout) == (0, f"ran -I -S {guest.extension} install\n")
+    assert (done.returncode, done.stdout) == (0, f"ran -I -S {guest.extension}/__main__.py install\n")
 
 
 def test_machine_without_python_gets_a_clear_answer(guest: Guest, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ LIMITS = Limits(
     progress_interval_s=0,
     prune_grace=timedelta(0),
     upkeep_pause_s=0.1,
+    upkeep_look_s=0.05,
 )
 
 
@@ -35,7 +36,7 @@ class Hook:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
-        self._actions: dict[str, Callable[[], None]] = {}
+        self._actions: dict[str, Callable[[], object]] = {}
 
     def __call__(self, phase: str) -> None:
         self.seen.append(phase)
@@ -43,7 +44,7 @@ class Hook:
         if action:
             action()
 
-    def at(self, phase: str, action: Callable[[], None]) -> None:
+    def at(self, phase: str, action: Callable[[], object]) -> None:
         self._actions[phase] = action
 
     def raising(self, phase: str, error: Exception) -> None:

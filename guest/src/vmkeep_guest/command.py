@@ -2,7 +2,6 @@
 
 import os
 import sys
-import traceback
 
 from vmkeep_guest import codes, files, mounts, scripts, settings
 from vmkeep_guest.backup import Backup
@@ -107,8 +106,8 @@ class Enable:
                 try:
                     turn.taken(wait=True)
                     self._settle(task, hooks, problem)
-                except Exception:  # noqa: BLE001 - nobody is left to hear of it but the log
-                    self._log.event("background.broken", trace=traceback.format_exc())
+                except Exception as error:  # noqa: BLE001 - nobody is left to hear of it but the log
+                    self._log.accident("background.broken", error)
                 finally:
                     self._log.flush()
                     os._exit(0)
@@ -135,7 +134,7 @@ class Enable:
                 chosen = mounts.to_freeze(file.read(), rules.skipped)
             outcome = Backup(task, chosen, rules, hooks, log=self._log, freezer=self._freezer).run()
         except Exception as error:  # noqa: BLE001 - whatever happens, the host must hear of it
-            self._log.event("backup.broken", trace=traceback.format_exc())
+            self._log.accident("backup.broken", error)
             return Outcome().conclude(codes.ERROR, "the extension failed: {!r}".format(error))
         if problem is not None and outcome.code == codes.SUCCESS:
             outcome.conclude(codes.SUCCESS, problem.message, problem.health_code)

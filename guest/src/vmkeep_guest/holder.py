@@ -38,7 +38,8 @@ the deadline · `thawed seconds told|expired i…`, the last being mounts that s
 
 _BUSY_ROUNDS = 5
 _BUSY_PAUSE_S = 1.0
-_THAW_TRIES = 5
+_THAW_TRIES = 25
+_THAW_PAUSE_S = 0.2
 _MCL_CURRENT_AND_FUTURE = 3
 
 
@@ -137,14 +138,14 @@ class Holder:
 
 
 def let_go(mount: int, ioctl: "Ioctl") -> bool:
-    """Thaw the file system of one open descriptor; return False when it was not frozen any more."""
+    """Thaw the file system of one open descriptor; return False when it was not frozen, or will not thaw in 5 s."""
     for _ in range(_THAW_TRIES):
         try:
             ioctl(mount, FITHAW, 0)
         except OSError as error:
             if error.errno == errno.EINVAL:
                 return False
-            time.sleep(0.2)
+            time.sleep(_THAW_PAUSE_S)
         else:
             return True
     return False

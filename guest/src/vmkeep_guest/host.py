@@ -56,10 +56,13 @@ class Call:
 
     def connect(self, patience_s: float) -> socket.socket:
         """Open the connection and return it. Raises NoAnswer."""
+        self._socket = socket.socket()  # create_connection() would import the rules for foreign host names
         try:
-            self._socket = socket.create_connection((self._host, self._port), timeout=patience_s)
+            self._socket.settimeout(patience_s)
+            self._socket.connect((self._host, self._port))
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
+            self.close()
             raise NoAnswer("no connection to {}:{}: {}".format(self._host, self._port, error)) from error
         return self._socket
 

@@ -22,6 +22,15 @@ class Log:
         words += ["{}={!r}".format(key, value) for key, value in fields.items()]
         self._lines.append(" ".join(words) + "\n")
 
+    def accident(self, name: str, error: BaseException) -> None:
+        """Remember an unforeseen exception and the way to it, outermost call first."""
+        way, place = [], error.__traceback__
+        while place is not None:
+            code = place.tb_frame.f_code
+            way.append("{}:{} {}".format(os.path.basename(code.co_filename), place.tb_lineno, code.co_name))
+            place = place.tb_next
+        self.event(name, error=repr(error), way=" > ".join(way))
+
     def flush(self) -> None:
         """Write what was remembered. A log that cannot be written never stops a backup."""
         lines, self._lines = self._lines, []

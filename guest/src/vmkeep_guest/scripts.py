@@ -14,14 +14,13 @@ from vmkeep_guest import codes
 from vmkeep_guest.errors import BackupFailed
 from vmkeep_guest.files import items, members
 
-FOLDER = "/etc/azure"
 _CONFIG = "VMSnapshotScriptPluginConfig.json"
-_HOST_CONFIG = "VMSnapshotPluginHost.conf"
+_OUTER_CONFIG = "VMSnapshotPluginHost.conf"
 _MAX_TIMEOUT_S = 1800
 
 
 class Stage:
-    """The three ways in which a script fails, and the outer time limit, have codes of their own in each stage."""
+    """Before or after the snapshot: each way in which a script can fail has a code of its own in each stage."""
 
     def __init__(self, name: str, failed: int) -> None:
         self.name = name
@@ -29,7 +28,7 @@ class Stage:
         self.not_found = failed + 2
         self.permission = failed + 6
         self.timeout = failed + 8
-        self.host_timeout = failed + 10
+        self.outer_timeout = failed + 10
 
 
 PRE = Stage("pre", codes.PRE_SCRIPT_FAILED)
@@ -94,12 +93,12 @@ class Scripts:
             raise BackupFailed(stage.permission, text.format(stage.name, path))
 
     def _too_slow(self, stage: Stage) -> BackupFailed:
-        code = stage.timeout if self._own_s <= self._outer_s else stage.host_timeout
+        code = stage.timeout if self._own_s <= self._outer_s else stage.outer_timeout
         limit = min(self._own_s, self._outer_s)
         return BackupFailed(code, "the {}-script was stopped after {:.0f} s".format(stage.name, limit))
 
 
-def find(output_folder: str, folder: str = FOLDER, owner: int = 0) -> "Scripts | None":
+def find(output_folder: str, folder: str, owner: int) -> "Scripts | None":
     """Return the scripts configured in `folder`; None when there is no configuration, which is usual.
 
     Raises BackupFailed 304…318 when there is one that cannot be used.
@@ -107,7 +106,7 @@ def find(output_folder: str, folder: str = FOLDER, owner: int = 0) -> "Scripts |
     path = os.path.join(folder, _CONFIG)
     if not os.path.exists(path):
         return None
-    outer_s = _outer_limit(os.path.join(folder, _HOST_CONFIG), owner)
+    outer_s = _outer_limit(os.path.join(folder, _OUTER_CONFIG), owner)
     _check_private(path, owner, codes.CONFIG_OWNERSHIP, codes.CONFIG_PERMISSION)
     try:
         with open(path, encoding="utf-8") as file:
@@ -121,7 +120,7 @@ def _outer_limit(path: str, owner: int) -> float:
     """Return the time limit that the optional outer configuration sets for any script, in seconds."""
     if not os.path.exists(path):
         return _MAX_TIMEOUT_S
-    _check_private(path, owner, codes.HOST_CONFIG_OWNERSHIP, codes.HOST_CONFIG_PERMISSION)
+    _check_private(path, owner, codes.OUTER_CONFIG_OWNERSHIP, codes.OUTER_CONFIG_PERMISSION)
     parser = configparser.RawConfigParser()
     try:
         with open(path, encoding="utf-8") as file:
@@ -129,7 +128,7 @@ def _outer_limit(path: str, owner: int) -> float:
         return min(parser.getfloat("pre_post", "timeoutInSeconds", fallback=_MAX_TIMEOUT_S), _MAX_TIMEOUT_S)
     except (OSError, ValueError, configparser.Error) as error:
         text = "{} cannot be used: {}".format(path, error)
-        raise BackupFailed(codes.HOST_CONFIG_UNREADABLE, text) from error
+        raise BackupFailed(codes.OUTER_CONFIG_UNREADABLE, text) from error
 
 
 def _check_private(path: str, owner: int, ownership_code: int, permission_code: int) -> None:

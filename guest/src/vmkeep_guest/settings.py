@@ -9,7 +9,7 @@ from vmkeep_guest import clock, codes
 from vmkeep_guest.errors import BackupFailed
 from vmkeep_guest.files import items, members
 
-_OPENSSL_S = 30
+_OPENSSL_S = 10
 _OS_DISK = -1
 
 

@@ -1,1 +1,5 @@
 """Keeps keys and wraps others with them."""
+
+from vmkeep.keyvault.local_keyring import LocalKeyring
+
+__all__ = ["LocalKeyring"]

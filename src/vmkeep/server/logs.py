@@ -23,7 +23,9 @@ def start_logging(log_format: str, level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        ]  # no locals: secrets
         if for_people
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

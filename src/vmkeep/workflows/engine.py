@@ -85,6 +85,7 @@ class Engine:
                 REMOVE: upkeep.remove,
                 PRUNE: upkeep.prune,
             },
+            upkeep_look_s=self._pillars.limits.upkeep_look_s,
             on_step=on_step,
         )
         upkeep.attach(self._journal)
@@ -102,6 +103,11 @@ class Engine:
     def close(self) -> None:
         """Stop working. Running jobs are taken up at the next launch."""
         self._journal.close(self._pillars.limits.closing_s)
+
+    @property
+    def closing(self) -> bool:
+        """Whether `close` has been called."""
+        return self._journal.closing
 
     def start_backup(self, item: ProtectedItem, *, reason: str, retain_until: datetime | None = None) -> Job:
         """Start a backup; raises OperationInProgress."""

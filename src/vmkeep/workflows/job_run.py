@@ -76,9 +76,9 @@ class JobRun:
 
     @contextmanager
     def task(self, name: TaskName) -> Iterator[bool]:
-        """Have a task in progress; yields whether an earlier attempt at it was cut short."""
+        """Have a task in progress; yields whether an earlier attempt at it was cut short, or not journaled."""
         task = next(task for task in self.job.tasks if task.name is name)
-        cut_short = task.status is TaskStatus.IN_PROGRESS
+        cut_short = task.status is not TaskStatus.NOT_STARTED
         self.stop_if_wanted()
         started = task.started or self._clock.now()
         self._catalog.update_task(self.id, name, status=TaskStatus.IN_PROGRESS, started=started)

@@ -38,8 +38,11 @@ class WorkflowState:
 class Journal:
     """Starts workflows, and takes up at launch those that were cut short. One per process."""
 
-    def __init__(self, url: str, workflows: Mapping[str, Workflow], *, on_step: OnStep) -> None:
+    def __init__(
+        self, url: str, workflows: Mapping[str, Workflow], *, upkeep_look_s: float, on_step: OnStep
+    ) -> None:
         self._on_step = on_step
+        self._upkeep_look_s = upkeep_look_s
         self._closing = Event()
         self._running = 0
         self._changed = Condition()
@@ -58,7 +61,7 @@ class Journal:
     def launch(self) -> None:
         """Begin to work, first on what was cut short."""
         DBOS.launch()
-        DBOS.register_queue(UPKEEP_QUEUE, worker_concurrency=1, polling_interval_sec=1.0)
+        DBOS.register_queue(UPKEEP_QUEUE, worker_concurrency=1, polling_interval_sec=self._upkeep_look_s)
 
     def close(self, timeout_s: float) -> None:
         """Stop working; steps that cannot stop within `timeout_s` are left to the end of the process."""

@@ -24,5 +24,7 @@ class Limits:
     """How often a merge or a clean-up that failed is tried again."""
     upkeep_pause_s: float = 60.0
     """Pause before the first of these attempts; doubled for each one after."""
+    upkeep_look_s: float = 1.0
+    """How often the queue of merges and clean-ups is looked at."""
     closing_s: float = 10.0
     """How long closing waits for running steps to reach a place where they can stop."""

@@ -1,0 +1,115 @@
+"""Packs: many records in one object, and a table of them. docs/formats/repository.md, "Packs"."""
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from vmkeep.base.units import MIB
+from vmkeep.repository.errors import ObjectDamaged
+from vmkeep.repository.index_object import Entries, PackInfo, ids_of
+from vmkeep.repository.layout import (
+    HEADER_SIZE,
+    ID_SIZE,
+    MAX_CHUNK_SIZE,
+    ObjectKind,
+    RecordKind,
+    check_header,
+    encode_header,
+    new_object_id,
+    object_name,
+)
+from vmkeep.repository.sealing import RECORD_OVERHEAD, Compressed, Sealer
+
+PACK_TARGET: Final = 32 * MIB
+_MAX_RECORDS = 1 << 15
+_ROW = struct.Struct(f"<{ID_SIZE}sI")
+_FOOTER = struct.Struct("<I4s")
+_FOOTER_MAGIC = b"KEEP"
+PACK_OF: Final = {RecordKind.CHUNK: ObjectKind.CHUNK_PACK, RecordKind.NODE: ObjectKind.NODE_PACK}
+RECORDS_OF: Final = {pack: record for record, pack in PACK_OF.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedPack:
+    """A whole pack's bytes, and what an index says of it (pack number 0 throughout)."""
+
+    info: PackInfo
+    data: bytearray
+    entries: Entries
+
+
+class PackBuilder:
+    """A pack being filled. For one thread at a time."""
+
+    def __init__(self, sealer: Sealer, kind: RecordKind, target: int = PACK_TARGET) -> None:
+        self.kind = kind
+        self._pack_id = new_object_id()
+        self._pack_kind = PACK_OF[kind]
+        header = encode_header(self._pack_kind, self._pack_id)
+        self._seal = sealer.seal_of(object_name(self._pack_kind, self._pack_id), header)
+        self._target = target
+        self._buffer = bytearray(max(target, HEADER_SIZE) + MAX_CHUNK_SIZE + RECORD_OVERHEAD)
+        self._buffer[:HEADER_SIZE] = header
+        self._end = HEADER_SIZE
+        self._rows: list[tuple[bytes, int]] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to close the pack."""
+        return self._end >= self._target or len(self._rows) >= _MAX_RECORDS
+
+    def add(self, record_id: bytes, packed: Compressed) -> None:
+        """Append a record; the pack must not be full."""
+        self._rows.append((record_id, self._append(self.kind, record_id, packed)))
+
+    def finish(self) -> FinishedPack:
+        """Close the pack and return it."""
+        lengths = np.array([length for _, length in self._rows], np.uint32)
+        offsets = HEADER_SIZE + np.concatenate(([0], np.cumsum(lengths[:-1]))).astype(np.uint32)
+        table = Compressed(b"".join(_ROW.pack(*row) for row in self._rows))
+        del self._buffer[self._end :]
+        self._buffer += bytes(RECORD_OVERHEAD + len(table.payload))
+        table_length = self._append(RecordKind.TABLE, self._pack_id, table)
+        self._buffer += _FOOTER.pack(table_length, _FOOTER_MAGIC)
+        ids = ids_of([record_id for record_id, _ in self._rows])
+        nowhere = np.zeros(len(ids), np.uint32)
+        return FinishedPack(
+            PackInfo(self._pack_id, len(self._buffer), self._pack_kind),
+            self._buffer,
+            Entries(ids[:, 0], ids[:, 1], offsets, lengths, nowhere),
+        )
+
+    def _append(self, kind: RecordKind, record_id: bytes, packed: Compressed) -> int:
+        with memoryview(self._buffer) as view, view[self._end :] as rest:
+            length = self._seal.seal_into(rest, self._end, kind, record_id, packed)
+        self._end += length
+        return length
+
+
+def read_table(sealer: Sealer, info: PackInfo, data: bytes) -> list[tuple[bytes, int, int]]:
+    """Return id, offset and length of each record of a whole pack, in order, or raise ObjectDamaged.
+
+    Header, table and footer are proven; that the records fill all the room between is, too.
+    """
+    name = object_name(info.kind, info.pack_id)
+    header = check_header(name, info.kind, data, info.pack_id)
+    footer_at = len(data) - _FOOTER.size
+    if footer_at < HEADER_SIZE:
+        raise ObjectDamaged(name, "it is too short for a pack")
+    table_length, magic = _FOOTER.unpack_from(data, footer_at)
+    table_at = footer_at - table_length
+    if magic != _FOOTER_MAGIC or table_at < HEADER_SIZE:
+        raise ObjectDamaged(name, "its footer is not a pack's")
+    seal = sealer.seal_of(name, header)
+    table = seal.open(
+        data[table_at:footer_at], table_at, RecordKind.TABLE, info.pack_id, limit=_MAX_RECORDS * _ROW.size
+    )
+    rows, offset = [], HEADER_SIZE
+    for record_id, length in _ROW.iter_unpack(table):
+        rows.append((record_id, offset, length))
+        offset += length
+    if offset != table_at:
+        raise ObjectDamaged(name, "its records do not fill it")
+    return rows
