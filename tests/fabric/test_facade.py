@@ -19,11 +19,13 @@ def fabric(tmp_path: Path) -> Fabric:
     return Fabric(uri=nowhere, state_dir=tmp_path, clock=FakeClock(), wire=None)
 
 
+def put_to_use(workflows: WorkflowsPort, api: ApiPort) -> bool:
+    return workflows is not None and api is not None
+
+
 def test_fabric_is_what_workflows_and_api_ask_for(fabric: Fabric) -> None:
-    for_workflows: WorkflowsPort = fabric
-    for_api: ApiPort = fabric
-    assert for_workflows
-    assert for_api
+    """The type checker does the work here."""
+    assert put_to_use(fabric, fabric)
 
 
 def test_absent_libvirt_is_said_and_worth_trying_again(fabric: Fabric) -> None:
