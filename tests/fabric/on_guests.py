@@ -4,11 +4,17 @@ import json
 import subprocess
 from pathlib import Path
 
+from tests.lab.guest import Guest
+from vmkeep.base.clock import SystemClock
 from vmkeep.fabric.fabric import Fabric
 from vmkeep.model.disk_io import DiskSource, ExtentKind
 from vmkeep.model.restore_point import CapturedDisk, RestorePoint
 
 STEP = 1 << 20
+
+
+def new_fabric(state_dir: Path, *, freeze_limit_s: float = 10) -> Fabric:
+    return Fabric(state_dir=state_dir, clock=SystemClock(), wire=None, freeze_limit_s=freeze_limit_s)
 
 
 def capture(fabric: Fabric, vm_uuid: str, point_id: str) -> RestorePoint:
@@ -17,6 +23,12 @@ def capture(fabric: Fabric, vm_uuid: str, point_id: str) -> RestorePoint:
 
 def merge(fabric: Fabric, point: RestorePoint) -> None:
     fabric.merge(point, on_progress=lambda _done, _all: None, cancelled=lambda: False)
+
+
+def boot(guest: Guest) -> None:
+    """Start a guest that is off; a busy host may make it give up waiting for its data disk."""
+    guest.boot()
+    guest.run("mount", "-a")
 
 
 def copy_by_qemu(disk: CapturedDisk, copy: Path) -> Path:
