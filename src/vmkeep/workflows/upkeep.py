@@ -8,7 +8,6 @@ from collections.abc import Callable
 import structlog
 
 from vmkeep.base.errors import Retry, VmkeepError
-from vmkeep.model.disk_io import TransferProgress
 from vmkeep.model.retention import plan_expiry
 from vmkeep.workflows.errors import Closing
 from vmkeep.workflows.journal import Arguments, Journal, Json
@@ -87,7 +86,7 @@ class Upkeep:
         self._pillars.repositories.open(vault).prune(grace=self._pillars.limits.prune_grace)
         return True
 
-    def _go_on(self, _progress: TransferProgress) -> None:
+    def _go_on(self, _done_bytes: int, _all_bytes: int) -> None:
         if self._journal.closing:
             raise Closing
 
