@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-from argon2 import PasswordHasher
 from joserfc.jwk import ECKey
 from starlette.testclient import TestClient
 
@@ -73,7 +72,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 def service(tmp_path: Path, clock: FakeClock) -> Iterator[Service]:
     catalog = Catalog(f"sqlite:///{tmp_path}/catalog.db", clock)
-    clients = Clients(catalog, clock, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    clients = Clients(catalog, clock)
     clients.put(CLIENT, SECRET)
     yield Service(
         catalog=catalog,

@@ -5,13 +5,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from vmkeep.arm.ports import Network, NewRepository
+from vmkeep.arm.ports import NewRepository
 from vmkeep.base.clock import Clock
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.catalog import Catalog
 from vmkeep.model.job import Job, JobError, JobOperation, JobStatus, JobTask, TaskName, TaskStatus
 from vmkeep.model.machine import AgentState, Consistency, Disk, DiskFormat, MachineState, Nic, VirtualMachine
+from vmkeep.model.network import Network
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint, Vault
 from vmkeep.model.restore_point import Warned
 

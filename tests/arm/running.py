@@ -6,6 +6,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from tests.arm.fakes import FakeEngine, FakeFabric, FakeRepositories
 from vmkeep.base.clock import Clock, SystemClock
 from vmkeep.catalog import Catalog
@@ -45,7 +47,7 @@ def run_service(state_dir: Path, clock: Clock | None = None) -> Iterator[Running
             made.append(parts)
             yield parts
 
-    with ExitStack() as stack:
+    with capture_logs(), ExitStack() as stack:
         ready = stack.enter_context(
             open_service(Settings(state_dir=state_dir, port=0), assemble, clock or SystemClock())
         )

@@ -8,20 +8,9 @@ from typing import Any, Protocol
 
 from vmkeep.model.job import Job
 from vmkeep.model.machine import DiskFormat, VirtualMachine
+from vmkeep.model.network import Network
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Vault
 from vmkeep.model.restore_point import Warned
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """A network of the fabric: VMs on an attached one can reach the wire server."""
-
-    name: str
-    bridge: str
-    subnet: str
-    """IPv4 in CIDR notation; empty when it has none."""
-    active: bool
-    attached: bool
 
 
 @dataclass(frozen=True, slots=True)

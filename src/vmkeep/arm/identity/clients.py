@@ -1,4 +1,8 @@
-"""Clients (service principals) and their secrets, kept as argon2 hashes in the catalog's settings."""
+"""Clients (service principals) and their secrets, kept as argon2 hashes in the catalog's settings.
+
+Secrets are made here and have 256 random bits, so the hash may be quick (8 MiB, one pass): nobody guesses them, and
+a command line that logs in each time stays quick.
+"""
 
 from collections import OrderedDict
 from threading import Lock
@@ -9,6 +13,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from vmkeep.arm.errors import InvalidClient, TooManyFailures
 from vmkeep.base.clock import Clock
 from vmkeep.base.ids import new_token
+from vmkeep.base.units import KIB
 from vmkeep.catalog import Catalog
 
 FAILURES_ALLOWED = 5
@@ -52,9 +57,9 @@ class Failures:
 class Clients:
     """Knows which client ids exist and whether a secret is theirs."""
 
-    def __init__(self, catalog: Catalog, clock: Clock, hasher: PasswordHasher | None = None) -> None:
+    def __init__(self, catalog: Catalog, clock: Clock) -> None:
         self._catalog = catalog
-        self._hasher = hasher or PasswordHasher()
+        self._hasher = PasswordHasher(time_cost=1, memory_cost=8 * KIB, parallelism=1)
         self._failures = Failures(clock)
         self._nobody = self._hasher.hash(new_token())
 

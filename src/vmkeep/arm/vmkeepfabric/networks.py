@@ -5,8 +5,8 @@ from fastapi import APIRouter, Request
 from vmkeep.arm.members import Json
 from vmkeep.arm.names import NETWORKS
 from vmkeep.arm.paging import page
-from vmkeep.arm.ports import Network
 from vmkeep.arm.service import Here, MachineGroup, Service
+from vmkeep.model.network import Network
 
 router = APIRouter()
 _LIST = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{NETWORKS}"
