@@ -23,13 +23,12 @@ _GAVE_WAY = "WorkCancelled"
 class Upkeep:
     """The workflows that follow jobs; they run one at a time."""
 
-    def __init__(self, pillars: Pillars) -> None:
+    def __init__(self, pillars: Pillars, journal: Journal) -> None:
         self._pillars = pillars
         self._catalog = pillars.catalog
-
-    def attach(self, journal: Journal) -> None:
-        """Hand over the journal, which is made of these workflows."""
         self._journal = journal
+        for name, workflow in ((EXPIRE, self.expire), (REMOVE, self.remove), (PRUNE, self.prune)):
+            journal.register(name, workflow)
 
     def expire(self, workflow_id: str, arguments: Arguments) -> None:
         """Take away what an item's policy no longer wants."""
