@@ -22,7 +22,7 @@ def fabric(tmp_path: Path) -> Fabric:
 def test_fabric_is_what_workflows_and_api_ask_for(fabric: Fabric) -> None:
     for_workflows: WorkflowsPort = fabric
     for_api: ApiPort = fabric
-    assert for_workflows is for_api
+    assert [for_workflows, for_api] == [fabric, fabric]
 
 
 def test_absent_libvirt_is_said_and_worth_trying_again(fabric: Fabric) -> None:
