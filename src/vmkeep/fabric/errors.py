@@ -67,6 +67,16 @@ class VmNotInDesirableState(VmkeepError):
 
 
 @dataclass(eq=False)
+class VmSaved(VmkeepError):
+    """The VM's memory was saved to disk together with the names of its layers, which must therefore stay."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "VM '{e.vm}' is saved to disk (managed save), so its layers cannot be merged"
+    remedy = "Start the VM, or drop the saved memory with `virsh managedsave-remove {e.vm}`."
+    vm: str
+
+
+@dataclass(eq=False)
 class NoDiskToCapture(VmkeepError):
     """The VM has no disk that a layer can be put on."""
 

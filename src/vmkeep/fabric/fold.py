@@ -10,7 +10,7 @@ from vmkeep.base.clock import Clock
 from vmkeep.fabric import qemu_img
 from vmkeep.fabric.chain import Chain, Fold, above, block_indexes, paths, read_chain, same
 from vmkeep.fabric.domain_xml import attribute, parse, unparse
-from vmkeep.fabric.errors import DiskBusy, MergeIncomplete
+from vmkeep.fabric.errors import DiskBusy, MergeIncomplete, VmSaved
 from vmkeep.fabric.host import Connection, Domain, translated
 from vmkeep.model.machine import DiskFormat
 
@@ -45,12 +45,14 @@ def active_chain(domain: Domain, disk: str) -> Chain:
 def fold(connection: Connection, domain: Domain, work: Fold, *, clock: Clock, tick: Tick) -> None:
     """Fold a layer that is in the VM's chain right above `work.lower`; safe to do again after any interruption.
 
-    Raises DiskBusy, MergeIncomplete, ImageUnreadable, VmVanished, HypervisorUnreachable, HypervisorRefused,
+    Raises DiskBusy, VmSaved, MergeIncomplete, ImageUnreadable, VmVanished, HypervisorUnreachable, HypervisorRefused,
     and whatever `tick` raises.
     """
     with translated(f"merge {work.upper}", vm_uuid=domain.UUIDString()):
         if domain.isActive():
             _fold_live(domain, work, clock, tick)
+        elif domain.hasManagedSaveImage():
+            raise VmSaved(domain.name())
         else:
             chain = active_chain(domain, work.disk)
             fold_files(chain, work, tick=tick)
