@@ -229,6 +229,19 @@ class RestorePointInUse(VmkeepError):
 
 
 @dataclass(eq=False)
+class JournalUnreadable(VmkeepError):
+    """What is written down of a VM's restore points cannot be understood; nothing is done to the VM's disks."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "cannot read the journal {e.path}: {e.why}"
+    remedy = (
+        "Use the version of vmkeep that wrote it, or put the file back from a backup of the state folder."
+    )
+    path: str
+    why: str
+
+
+@dataclass(eq=False)
 class MergeIncomplete(VmkeepError):
     """A block job ended, but the layer is still in the chain."""
 
