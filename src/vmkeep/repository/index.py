@@ -79,7 +79,7 @@ class Index:
         with self._lock:
             present = set(self._objects.list_ids(ObjectKind.INDEX))
             if self.named_by.keys() - present:
-                self._forget()
+                self._clear()
             for index_id in sorted(present - self.named_by.keys()):
                 try:
                     self.read(index_id)
@@ -169,7 +169,7 @@ class Index:
                 return
             self._segments[-2:] = [mapped(concatenate((older, newer)).sorted())]
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         self.named_by, self._segments = {}, []
 
 
