@@ -177,7 +177,10 @@ def _look_up(segment: Entries, base: int, ids: Ids, found: Found, avoid: Mask) -
     """Fill in `found` for the ids that this segment knows."""
     places = np.searchsorted(segment.first, ids[:, 0])
     places[places == len(segment)] = 0
-    wanted = (segment.first[places] == ids[:, 0]) & (~found.known | avoid[found.pack])
+    same_first = segment.first[places] == ids[:, 0]
+    if not same_first.any():
+        return
+    wanted = same_first & (~found.known | avoid[found.pack])
     exact = wanted & (segment.second[places] == ids[:, 1]) & ~avoid[segment.pack[places]]
     _take(segment, base, found, np.flatnonzero(exact), places[exact])
     for row in np.flatnonzero(wanted & ~exact):  # duplicates, or another id with the same first half: rare
