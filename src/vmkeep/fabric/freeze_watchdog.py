@@ -41,6 +41,7 @@ class FreezeWatchdog:
         self._limit_s = limit_s
         self._clock = clock
         self._changing = threading.Lock()
+        self._forcing = threading.Lock()
         self._over = threading.Event()
         self._frozen_at = 0.0
         self._thread: threading.Thread | None = None
@@ -57,8 +58,7 @@ class FreezeWatchdog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.state is FreezeState.FROZEN:
-            self._force()
+        self._force()
 
     def frozen(self) -> None:
         """Note that the guest may be frozen from now on."""
@@ -76,8 +76,9 @@ class FreezeWatchdog:
 
     @property
     def broke_in(self) -> bool:
-        """Whether the guest was thawed by force: whatever was captured after that moment is not consistent."""
-        return self.state is FreezeState.FORCED
+        """Whether the guest was thawed by force before this moment: what was captured since is not consistent."""
+        with self._forcing:  # wait for a thaw under way
+            return self.state is FreezeState.FORCED
 
     def _end(self, state: FreezeState) -> None:
         with self._changing:
@@ -98,6 +99,11 @@ class FreezeWatchdog:
             wait_s = RETRY_S
 
     def _force(self) -> None:
+        with self._forcing:
+            if self.state is FreezeState.FROZEN:
+                self._thaw_now()
+
+    def _thaw_now(self) -> None:
         try:
             count = self._thaw()
         except VmkeepError as error:

@@ -1,0 +1,84 @@
+"""A VM without an operating system: its disks are written through QEMU itself, it starts in no time."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import libvirt
+import libvirt_qemu
+
+from tests.fabric.on_guests import qemu_img
+from tests.lab.lab import Lab
+from vmkeep.fabric.domain_xml import list_disks, parse
+from vmkeep.model.machine import DiskFormat
+
+UUID = "1d1e0000-77cc-4c6b-9d52-0a7700000012"
+XML = """
+<domain type='qemu'>
+  <name>idle</name><uuid>{uuid}</uuid><memory unit='MiB'>64</memory><vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='q35'>hvm</type></os>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/><source file='{folder}/os.qcow2'/><target dev='vda' bus='virtio'/>
+    </disk>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw'/><source file='{folder}/data.raw'/><target dev='sda' bus='sata'/>
+    </disk>
+    <disk type='file' device='cdrom'><target dev='sdb' bus='sata'/><readonly/></disk>
+    <controller type='usb' model='none'/><memballoon model='none'/>
+  </devices>
+</domain>
+"""
+
+
+class IdleVm:
+    """Two disks of 16 MiB: `vda` qcow2, `sda` raw; and an empty CD drive."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.uuid = UUID
+        self.folder = lab.new_folder("idle")
+        qemu_img("create", "-q", "-f", "qcow2", self.folder / "os.qcow2", "16M")
+        qemu_img("create", "-q", "-f", "raw", self.folder / "data.raw", "16M")
+        self.domain = lab.connection.defineXML(XML.format(uuid=UUID, folder=self.folder))
+
+    def disks(self) -> dict[str, tuple[str, DiskFormat]]:
+        """The active layer of each disk."""
+        found = list_disks(parse(self.domain.XMLDesc()))
+        return {disk.target: (disk.path, DiskFormat(disk.format)) for disk in found if not disk.obstacle}
+
+    def write(self, what: str) -> None:
+        """Write the same to all disks, as the guest would, and flush it: `-P 3 1M 64k`."""
+        for name, (path, image_format) in self.disks().items():
+            commands = (f"write {what}", "flush")
+            if self.domain.isActive():
+                for command in commands:
+                    self._ask_qemu(name, command)
+            else:
+                words = [word for command in commands for word in ("-c", command)]
+                subprocess.run(["qemu-io", "-f", image_format, *words, path], check=True, capture_output=True)
+
+    def _ask_qemu(self, disk: str, command: str) -> None:
+        device = {"vda": "virtio-disk0/virtio-backend", "sda": "sata0-0-0"}[disk]
+        line = f'qemu-io -d /machine/peripheral/{device} "{command}"'
+        answer = libvirt_qemu.qemuMonitorCommand(
+            self.domain, line, libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+        )
+        assert "rror" not in answer, answer
+
+    def content(self, copy: Path) -> Path:
+        """What the VM's raw disk holds now."""
+        path, image_format = self.disks()["sda"]
+        qemu_img("convert", "-U", "-f", image_format, "-O", "raw", path, copy)
+        return copy
+
+
+@contextmanager
+def idle_vm(lab: Lab, *, running: bool) -> Iterator[IdleVm]:
+    vm = IdleVm(lab)
+    if running:
+        vm.domain.create()
+    yield vm
+    if vm.domain.isActive():
+        vm.domain.destroy()
+    vm.domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
