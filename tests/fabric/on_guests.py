@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
+from tests.lab.guest import Guest
 from vmkeep.fabric.fabric import Fabric
 from vmkeep.model.disk_io import DiskSource, ExtentKind
 from vmkeep.model.restore_point import CapturedDisk, RestorePoint
@@ -17,6 +18,12 @@ def capture(fabric: Fabric, vm_uuid: str, point_id: str) -> RestorePoint:
 
 def merge(fabric: Fabric, point: RestorePoint) -> None:
     fabric.merge(point, on_progress=lambda _done, _all: None, cancelled=lambda: False)
+
+
+def boot(guest: Guest) -> None:
+    """Start a guest that is off; a busy host may make it give up waiting for its data disk."""
+    guest.boot()
+    guest.run("mount", "-a")
 
 
 def copy_by_qemu(disk: CapturedDisk, copy: Path) -> Path:

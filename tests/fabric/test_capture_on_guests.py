@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tests.fabric.on_guests import apply, capture, copy_by_qemu, layers_in, merge, reads_as
-from tests.lab.guest import Guest
-from tests.lab.lab import Lab
 
+from tests.fabric.on_guests import apply, boot, capture, copy_by_qemu, layers_in, merge, qemu_img, reads_as
+from tests.lab.guest import Guest
 from vmkeep.base.clock import SystemClock
 from vmkeep.fabric.errors import VmNotInDesirableState
 from vmkeep.fabric.fabric import Fabric
@@ -29,12 +28,11 @@ def test_running_guest_is_captured_frozen_and_reads_as_qemu_reads_it(
     assert point.consistency is Consistency.FILE_SYSTEM
     assert not point.warnings
     assert [disk.lun for disk in point.disks] == [-1, 0]
-    print("frozen", point.frozen_s, "gap", writes.longest_gap_s)
+    assert writes.longest_gap_s < 2
     with fabric.sources(point, since=None) as disks:
         for source, disk in zip(disks.disks, point.disks, strict=True):
             copy = tmp_path / disk.name
-            read = apply(source, copy)
-            print(disk.name, read, disk.size_bytes)
+            apply(source, copy)
             assert reads_as(disk, copy)
 
 
@@ -58,46 +56,41 @@ def test_incremental_brings_the_previous_copy_up_to_date(
 
 
 @pytest.mark.parametrize(
-    "order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)], ids=["oldest first", "newest first", "middle first"]
+    "order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)], ids=["oldest first", "middle first", "newest first"]
 )
-@pytest.mark.parametrize("running", [True, False], ids=["running", "off"])
+@pytest.mark.parametrize("state", ["running", "off"])
 def test_points_are_merged_in_any_order_and_the_rest_stays_right(
-    fabric: Fabric, guest: Guest, tmp_path: Path, order: tuple[int, ...], running: bool
+    fabric: Fabric, guest: Guest, tmp_path: Path, order: tuple[int, ...], state: str
 ) -> None:
-    original, points, copies = dict(guest.disks), [], {}
+    before, points, copies = dict(guest.disks), [], {}
     for number in range(3):
         guest.write_file("/data/proof", bytes([number]) * 200_000)
-        point = capture(fabric, guest.uuid, f"p{number}")
-        points.append(point)
-        copies[point.id] = [copy_by_qemu(disk, tmp_path / f"{point.id}-{disk.name}") for disk in point.disks]
+        points.append(capture(fabric, guest.uuid, f"p{number}"))
+        copies[f"p{number}"] = copy_by_qemu(points[-1].disks[-1], tmp_path / f"p{number}")
     guest.write_file("/data/proof", b"last" * 50_000)
     last = guest.digest("/data/proof")
-    if not running:
+    if state == "off":
         guest.power_off()
     for number in order:
         merge(fabric, points[number])
-        del copies[points[number].id]
-        for point_id, expected in copies.items():
-            assert reads_right(fabric, guest.uuid, point_id, expected)
-    assert guest.disks == original
-    assert all(not layers_in(path.parent) for path in original.values())
+        del copies[f"p{number}"]
+        assert all(reads_right(fabric, guest.uuid, point_id, copy) for point_id, copy in copies.items())
+    assert guest.disks == before
+    assert all(not layers_in(path.parent) for path in before.values())
     assert fabric.check() == []
-    if not running:
-        guest.boot()
-        guest.wait_for(lambda: guest.exec(["test", "-e", "/data/proof"]).rc == 0, "/data is mounted")
+    if state == "off":
+        boot(guest)
     assert guest.digest("/data/proof") == last
 
 
-def reads_right(fabric: Fabric, vm_uuid: str, point_id: str, copies: list[Path]) -> bool:
-    """Whether a point reads as its copies, through QEMU and through us."""
+def reads_right(fabric: Fabric, vm_uuid: str, point_id: str, copy: Path) -> bool:
+    """Whether the last disk of a point still reads as its copy."""
     point = fabric.find_point(vm_uuid, point_id)
     assert point is not None
     with fabric.sources(point, since=None) as disks:
-        for source, disk, copy in zip(disks.disks, point.disks, copies, strict=True):
-            ours = copy.with_suffix(".ours")
-            apply(source, ours)
-            assert reads_as(disk, copy)
-            assert reads_as(disk, ours)
+        ours = copy.with_suffix(".ours")
+        apply(disks.disks[-1], ours)
+    qemu_img("compare", "-f", "raw", "-F", "raw", copy, ours)
     return True
 
 
@@ -113,7 +106,7 @@ def test_guest_that_is_off_is_captured(fabric: Fabric, guest: Guest, tmp_path: P
     fabric.discard_capture(guest.uuid, "p1")
     assert fabric.check() == []
     assert fabric.find_point(guest.uuid, "p1") is None
-    guest.boot()
+    boot(guest)
 
 
 def test_paused_guest_is_refused(fabric: Fabric, guest: Guest) -> None:
@@ -123,7 +116,7 @@ def test_paused_guest_is_refused(fabric: Fabric, guest: Guest) -> None:
     assert fabric.get_machine("alpha").state is MachineState.PAUSED
 
 
-def test_inventory_tells_what_the_guest_is(fabric: Fabric, guest: Guest, lab: Lab) -> None:
+def test_inventory_tells_what_the_guest_is(fabric: Fabric, guest: Guest) -> None:
     [vm] = fabric.list_machines()
     assert (vm.name, vm.uuid, vm.guest_agent) == ("alpha", guest.uuid, True)
     assert [(disk.name, disk.lun, disk.size_bytes > 0) for disk in vm.disks] == [

@@ -14,7 +14,7 @@ from vmkeep.fabric.fold import active_chain
 from vmkeep.fabric.host import Domain, Host
 from vmkeep.fabric.inventory import machine_state
 from vmkeep.fabric.ladder import Ladder, Reached
-from vmkeep.fabric.layer_switch import LayerSwitch, plan_point, prepare_switch
+from vmkeep.fabric.layer_switch import LayerSwitch, intended_point, prepare_switch
 from vmkeep.fabric.merge import Merger
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState, stamp
 from vmkeep.fabric.wire.server import WireServer
@@ -58,7 +58,7 @@ class Capturer:
         if state not in {MachineState.RUNNING, MachineState.OFF}:
             raise VmNotInDesirableState(domain.name(), state)
         on_phase("planning layers")
-        intent = PointRecord(plan_point(domain, point_id, self.clock.now()), PointState.INTENT)
+        intent = PointRecord(intended_point(domain, point_id, self.clock.now()), PointState.INTENT)
         switch = prepare_switch(domain, intent.point, self.clock)
         self.journal.put(intent)
         try:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from vmkeep.fabric.errors import RestorePointUnknown
 from vmkeep.fabric.host import Host
 from vmkeep.fabric.inventory import Inventory
 from vmkeep.fabric.merge import Merger, OnBytes, Readers
+from vmkeep.fabric.network import AttachReport, Networks
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState
+from vmkeep.fabric.position import GuestPositions
 from vmkeep.fabric.sources import DiskSet, open_sources
 from vmkeep.fabric.targets import format_by_name, new_disk
 from vmkeep.fabric.wire.server import WireServer
@@ -36,6 +38,9 @@ class Fabric:
         freeze_limit_s: float = 10.0,
     ) -> None:
         self._host = Host(uri)
+        self._wire = wire
+        self._positions = GuestPositions(self._host, clock)
+        self._networks = Networks(self._host)
         self._journal = PointJournal(state_dir / "fabric" / "points")
         self._readers = Readers()
         self._inventory = Inventory(self._host, wire)
@@ -56,6 +61,49 @@ class Fabric:
     def check(self) -> list[Warned]:
         """Return where journal and host disagree; changes nothing. Raises HypervisorUnreachable."""
         return Checker(self._host, self._journal).check()
+
+    # networks
+
+    @property
+    def locator(self) -> GuestPositions:
+        """Tells which VM sits at a network position.
+
+        A wire server must have its locator before there is a `Fabric`: give it `GuestPositions(Host(uri), clock)`.
+        """
+        return self._positions
+
+    def attach_network(self, name: str) -> AttachReport:
+        """Make guests of a libvirt network find the wire server, without cutting them off. Idempotent.
+
+        Raises NetworkNotFound, NetworkUnfit, ListenFailed, HypervisorRefused, HypervisorUnreachable.
+        """
+        report = self._networks.attach(name)
+        self._listen([report.bridge])
+        return report
+
+    def detach_network(self, name: str) -> None:
+        """Take back what `attach_network` did. Idempotent. Raises NetworkNotFound, HypervisorRefused."""
+        self._networks.detach(name)
+
+    def ensure_network(self, name: str = "vmkeep") -> None:
+        """Make an isolated network of our own, 10.77.0.0/24 unless that is taken, and attach it. Idempotent."""
+        self._listen([self._networks.ensure(name)])
+
+    def serve_networks(self) -> list[str]:
+        """Serve the wire on all attached networks that run, and return their bridges.
+
+        To be called when the service starts, and from time to time: networks are stopped and started.
+        """
+        bridges = self._networks.attached_bridges()
+        if bridges:
+            self._networks.put_addresses()
+        self._listen(bridges)
+        return bridges
+
+    def _listen(self, bridges: Sequence[str]) -> None:
+        if self._wire is not None:
+            for bridge in bridges:
+                self._wire.listen(bridge)
 
     # restore points
 

@@ -25,7 +25,7 @@ ROOM_FOR_A_LAYER = 16 * MIB
 """Less free space than this, and the guest's next writes would stop it."""
 
 
-def plan_point(domain: Domain, point_id: str, now: datetime) -> RestorePoint:
+def intended_point(domain: Domain, point_id: str, now: datetime) -> RestorePoint:
     """Return the restore point to be made, crash-consistent until more is known. Changes nothing.
 
     Raises NoDiskToCapture, LayerPathTaken, HostStorageFull, DiskVanished, ImageUnreadable.
@@ -34,7 +34,7 @@ def plan_point(domain: Domain, point_id: str, now: datetime) -> RestorePoint:
         name, vm_uuid, xml, kept_xml = domain.name(), domain.UUIDString(), domain.XMLDesc(), _kept_xml(domain)
     root = parse(xml)
     disks = tuple(
-        _plan_disk(disk.target, lun, same(disk.path), DiskFormat(disk.format), point_id)
+        _intended_disk(disk.target, lun, same(disk.path), DiskFormat(disk.format), point_id)
         for lun, disk in captured_disks(root)
     )
     if not disks:
@@ -60,7 +60,7 @@ def _has_disks(xml: str, disks: Sequence[CapturedDisk]) -> bool:
     return {disk.name for disk in disks} <= {disk.target for disk in list_disks(parse(xml))}
 
 
-def _plan_disk(
+def _intended_disk(
     name: str, lun: int, active_path: str, image_format: DiskFormat, point_id: str
 ) -> CapturedDisk:
     chain = read_chain(active_path, image_format)

@@ -15,7 +15,7 @@ import libvirt
 import psutil
 import structlog
 
-from vmkeep.fabric.domain_xml import attribute, list_interfaces, parse
+from vmkeep.fabric.domain_xml import list_interfaces, parse
 from vmkeep.fabric.errors import HypervisorRefused, NetworkNotFound, NetworkUnfit
 from vmkeep.fabric.host import Host, translated
 from vmkeep.fabric.network_xml import (
@@ -149,8 +149,6 @@ class Networks:
 def _warnings(xml: str, name: str) -> Iterator[str]:
     if not read_subnet(xml, name=name).routed:
         yield "the network is isolated: guests get routes to the wire server only, no default route"
-    if attribute(parse(xml), "domain", "localOnly") == "":
-        return
 
 
 def _ports(bridge: str) -> list[str]:
