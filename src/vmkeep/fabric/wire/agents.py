@@ -104,12 +104,11 @@ class Agent:
                 self._withdraw()
 
     def _withdraw(self) -> None:
+        """Serve the settings of before; if they cannot be kept, the guest freezes for nothing once, no more."""
         goal = replace(self._goal, incarnation=self._goal.incarnation + 1, settings=self._goal.previous)
         try:
             self._set_goal(goal)
-        except (
-            StateNotKept
-        ) as error:  # the token is void all the same: the guest would freeze for nothing, once
+        except StateNotKept as error:
             log.warning("wire.goal_state.not_withdrawn", vm=self.vm_name, error=str(error))
 
     def _set_goal(self, goal: Goal) -> None:
