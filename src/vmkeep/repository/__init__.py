@@ -12,9 +12,11 @@
 Others use `Repository`, `RepositoryKey`, `open_store` and the errors. The format is docs/formats/repository.md.
 """
 
+from vmkeep.repository.check import CheckReport, HurtDisk, Problem
 from vmkeep.repository.disk_reader import DiskReader
 from vmkeep.repository.ingest import IngestReport
 from vmkeep.repository.manifest import DiskManifest, Manifest
+from vmkeep.repository.prune import PruneReport
 from vmkeep.repository.repository import Repository
 from vmkeep.repository.restore import RestoreReport
 from vmkeep.repository.sealing import RepositoryKey
@@ -22,11 +24,15 @@ from vmkeep.repository.store.opening import open_store
 from vmkeep.repository.store.protocol import ObjectStore
 
 __all__ = [
+    "CheckReport",
     "DiskManifest",
     "DiskReader",
+    "HurtDisk",
     "IngestReport",
     "Manifest",
     "ObjectStore",
+    "Problem",
+    "PruneReport",
     "Repository",
     "RepositoryKey",
     "RestoreReport",

@@ -135,7 +135,7 @@ class RepositoryDamaged(VmkeepError):
     """Manifests need records that the repository does not have."""
 
     retry = Retry.AFTER_CHANGE
-    text = "{e.missing} record(s) that recovery points need are missing from {e.place}; nothing was deleted"
+    text = "{e.missing} record(s) or pack(s) that recovery points need are missing from {e.place}; nothing was deleted"
     remedy = "Run a check of the vault: it names the recovery points that are hurt."
     place: str
     missing: int

@@ -82,11 +82,15 @@ class Index:
                 self._forget()
             for index_id in sorted(present - self.named_by.keys()):
                 try:
-                    payload = self._objects.get(ObjectKind.INDEX, index_id, limit=MAX_INDEX_SIZE)
+                    self.read(index_id)
                 except ObjectMissing:  # a prune took it away since it was listed, and wrote a newer one
                     return self.refresh()
-                self.add(index_id, *decode_index(object_name(ObjectKind.INDEX, index_id), payload))
             return None
+
+    def read(self, index_id: bytes) -> None:
+        """Learn one index object; ObjectMissing or ObjectDamaged."""
+        payload = self._objects.get(ObjectKind.INDEX, index_id, limit=MAX_INDEX_SIZE)
+        self.add(index_id, *decode_index(object_name(ObjectKind.INDEX, index_id), payload))
 
     def write(self, packs: Sequence[PackInfo], entries: Entries) -> bytes:
         """Store a new index object (its entries' pack numbers are positions in `packs`), learn it, return its id."""

@@ -256,7 +256,7 @@ class Ingest:
         chunks, size = self._chunks, self._chunk_size
         return IngestReport(
             manifest_id=manifest_id,
-            read_bytes=self._meter.total_bytes,
+            read_bytes=self._meter.read_bytes,
             new_bytes=chunks["new"] * size,
             known_bytes=chunks["known"] * size,
             zero_bytes=chunks["zero"] * size,

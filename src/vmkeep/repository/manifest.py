@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -81,6 +82,15 @@ def read_manifest(objects: SealedObjects, manifest_id: str) -> Manifest:
     except (ValueError, KeyError, TypeError) as error:
         name = object_name(ObjectKind.MANIFEST, object_id)
         raise ObjectDamaged(name, f"it is not a manifest: {error!r}") from error
+
+
+def list_manifests(objects: SealedObjects) -> list[Manifest]:
+    """Return all manifests, oldest first; ObjectDamaged when one cannot be read."""
+    manifests = []
+    for object_id in objects.list_ids(ObjectKind.MANIFEST):
+        with suppress(ManifestMissing):  # deleted since it was listed
+            manifests.append(read_manifest(objects, object_id.hex()))
+    return sorted(manifests, key=lambda manifest: (manifest.created, manifest.id))
 
 
 def delete_manifest(objects: SealedObjects, manifest_id: str) -> None:

@@ -40,8 +40,12 @@ class Fetch:
 class RecordReader:
     """Reads and proves records wherever the index says they lie. Safe from several threads."""
 
-    def __init__(self, objects: SealedObjects, index: Index, chunk_size: int) -> None:
+    def __init__(
+        self, objects: SealedObjects, index: Index, chunk_size: int, *, follows_index: bool = True
+    ) -> None:
+        """Read what `index` knows; unless `follows_index` is false, refresh it when something is not where it says."""
         self._objects = objects
+        self._follows_index = follows_index
         self._index = index
         self._sizes = {RecordKind.CHUNK: chunk_size, RecordKind.NODE: NODE_SIZE}
 
@@ -55,6 +59,8 @@ class RecordReader:
             try:
                 yield from self._fetch(kind, ids, fetch)
             except ObjectMissing:  # a prune may have moved the records since we read the index
+                if not self._follows_index:
+                    raise
                 self._index.refresh()
                 rows = fetch.rows
                 for again in self.plan(kind, [ids[row] for row in rows]):
@@ -64,7 +70,7 @@ class RecordReader:
     def plan(self, kind: RecordKind, ids: Sequence[bytes]) -> list[Fetch]:
         """Return the ranges to read for these ids; RecordMissing when the index does not know one."""
         found = self._index.find(ids_of(ids))
-        if not found.known.all():
+        if self._follows_index and not found.known.all():
             self._index.refresh()
             found = self._index.find(ids_of(ids))
         if not found.known.all():

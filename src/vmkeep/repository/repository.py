@@ -1,18 +1,19 @@
 """A repository: the one object that others use."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Final, Self
 
 from vmkeep.base.clock import Clock
 from vmkeep.base.units import KIB
 from vmkeep.model.disk_io import DiskSource, DiskTarget, OnProgress
+from vmkeep.repository.check import Check, CheckReport
 from vmkeep.repository.config import Config, create_config, read_config
 from vmkeep.repository.disk_reader import DiskReader
-from vmkeep.repository.errors import ManifestMissing
 from vmkeep.repository.index import Index
 from vmkeep.repository.ingest import Ingest, IngestReport
-from vmkeep.repository.layout import ObjectKind
-from vmkeep.repository.manifest import Manifest, delete_manifest, read_manifest
+from vmkeep.repository.manifest import Manifest, delete_manifest, list_manifests, read_manifest
+from vmkeep.repository.prune import Prune, PruneReport
 from vmkeep.repository.record_reader import RecordReader
 from vmkeep.repository.restore import RestoreReport, restore_disk
 from vmkeep.repository.sealed_objects import SealedObjects
@@ -82,17 +83,23 @@ class Repository:
 
     def list_manifests(self) -> list[Manifest]:
         """Return all manifests, oldest first; ObjectDamaged when one cannot be read."""
-        manifests = []
-        for object_id in self._objects.list_ids(ObjectKind.MANIFEST):
-            try:
-                manifests.append(self.manifest(object_id.hex()))
-            except ManifestMissing:  # deleted since it was listed
-                continue
-        return sorted(manifests, key=lambda manifest: (manifest.created, manifest.id))
+        return list_manifests(self._objects)
 
     def delete_manifest(self, manifest_id: str) -> None:
         """Make a manifest absent; it need not exist. Its room is freed by `prune`."""
         delete_manifest(self._objects, manifest_id)
+
+    def prune(self, *, grace: timedelta, on_progress: OnProgress | None = None) -> PruneReport:
+        """Condemn what no manifest needs, and delete what was condemned at least `grace` ago; PruneRunning, RepositoryDamaged.
+
+        Safe beside ingests elsewhere for any grace; one longer than the longest ingest lets none of them fail.
+        """
+        meter = Meter(on_progress, self._clock)
+        return Prune(self._objects, self._config, self._clock, grace, meter).run()
+
+    def check(self, *, read_data: bool, on_progress: OnProgress | None = None) -> CheckReport:
+        """Compare all objects with what they claim; with `read_data` also every byte of every pack."""
+        return Check(self._objects, self._config, Meter(on_progress, self._clock)).run(read_data=read_data)
 
     def open_disk(self, manifest_id: str, disk_name: str) -> DiskReader:
         """Return random access to a disk; ManifestMissing or DiskMissing."""

@@ -41,9 +41,10 @@ def run_all(tasks: Iterable[Task], tick: Callable[[], None]) -> None:
                     break
                 threads.submit(work, task)
                 tick()
-            for _ in range(_AHEAD):
-                room.acquire()
-                tick()
+            else:
+                for _ in range(_AHEAD):  # every place free: every task done
+                    room.acquire()
+                    tick()
         except BaseException as error:
             failures.append(error)
             raise
@@ -61,13 +62,13 @@ class Meter:
         self._clock = clock
         self._told_at = float("-inf")
         self._lock = threading.Lock()
-        self._done = self._read = 0
+        self._done = self.read_bytes = 0
 
     def add(self, done: int, read: int) -> None:
         """Count bytes of the disks dealt with, and bytes read for it."""
         with self._lock:
             self._done += done
-            self._read += read
+            self.read_bytes += read
 
     def tick(self) -> None:
         """Tell how far it is, at most four times a second."""
@@ -78,4 +79,6 @@ class Meter:
         """Tell how far it is, now."""
         if self._on_progress:
             self._told_at = self._clock.monotonic()
-            self._on_progress(TransferProgress(self._done, self.total_bytes, self._read, self.stored_bytes()))
+            self._on_progress(
+                TransferProgress(self._done, self.total_bytes, self.read_bytes, self.stored_bytes())
+            )

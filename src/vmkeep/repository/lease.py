@@ -1,0 +1,71 @@
+"""The prune lease: the time-limited exclusive right to prune. docs/formats/repository.md, "Prune"."""
+
+import json
+import os
+import socket
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Final, Self
+
+from vmkeep.base.clock import Clock
+from vmkeep.base.ids import new_guid
+from vmkeep.repository.errors import ObjectDamaged, ObjectExists, PruneRunning
+from vmkeep.repository.layout import PRUNE_LEASE_NAME, ObjectKind
+from vmkeep.repository.sealed_objects import SealedObjects
+
+LEASE_TIME: Final = timedelta(minutes=15)
+_MAX_SIZE = 4096
+
+
+class PruneLease:
+    """Held while the `with` block runs; entering raises PruneRunning while somebody else holds it."""
+
+    def __init__(self, objects: SealedObjects, clock: Clock) -> None:
+        self._objects = objects
+        self._clock = clock
+        self._owner = f"{socket.gethostname()}, process {os.getpid()}, {new_guid()}"
+
+    def __enter__(self) -> Self:
+        holder = self._holder()
+        if holder:
+            owner, expires = holder
+            if expires > self._clock.now():
+                raise PruneRunning(owner, expires.isoformat())
+            self._objects.store.delete(PRUNE_LEASE_NAME)
+        self._take()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_ours():
+            self._objects.store.delete(PRUNE_LEASE_NAME)
+
+    def renew(self) -> None:
+        """Hold it for another 15 minutes, or raise PruneRunning when somebody else took it."""
+        if self._is_ours():
+            self._objects.store.delete(PRUNE_LEASE_NAME)
+        self._take()
+
+    def _take(self) -> None:
+        members = {"expires": (self._clock.now() + LEASE_TIME).isoformat(), "owner": self._owner}
+        payload = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
+        try:
+            self._objects.put(ObjectKind.LEASE, payload)
+        except ObjectExists as error:
+            owner, expires = self._holder() or ("somebody", self._clock.now())
+            raise PruneRunning(owner, expires.isoformat()) from error
+
+    def _is_ours(self) -> bool:
+        holder = self._holder()
+        return holder is not None and holder[0] == self._owner
+
+    def _holder(self) -> tuple[str, datetime] | None:
+        payload = self._objects.find(ObjectKind.LEASE, None, limit=_MAX_SIZE)
+        if payload is None:
+            return None
+        try:
+            members = json.loads(payload)
+            return str(members["owner"]), datetime.fromisoformat(members["expires"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ObjectDamaged(PRUNE_LEASE_NAME, f"it is not a lease: {error!r}") from error
