@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from tests.lab.guest import Guest
+from vmkeep.base.clock import SystemClock
 from vmkeep.fabric.fabric import Fabric
 from vmkeep.model.disk_io import DiskSource, ExtentKind
 from vmkeep.model.restore_point import CapturedDisk, RestorePoint
@@ -12,12 +13,16 @@ from vmkeep.model.restore_point import CapturedDisk, RestorePoint
 STEP = 1 << 20
 
 
+def new_fabric(state_dir: Path, *, freeze_limit_s: float = 10) -> Fabric:
+    return Fabric(state_dir=state_dir, clock=SystemClock(), wire=None, freeze_limit_s=freeze_limit_s)
+
+
 def capture(fabric: Fabric, vm_uuid: str, point_id: str) -> RestorePoint:
     return fabric.capture(vm_uuid, point_id=point_id, on_phase=lambda _phase: None, cancelled=lambda: False)
 
 
 def merge(fabric: Fabric, point: RestorePoint) -> None:
-    fabric.merge(point, on_progress=lambda _done, _all: None, cancelled=lambda: False)
+    fabric.merge(point, on_progress=None, cancelled=lambda: False)
 
 
 def boot(guest: Guest) -> None:

@@ -4,9 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.fabric.on_guests import apply, boot, capture, copy_by_qemu, layers_in, merge, qemu_img, reads_as
+from tests.fabric.on_guests import (
+    apply,
+    boot,
+    capture,
+    copy_by_qemu,
+    layers_in,
+    merge,
+    new_fabric,
+    qemu_img,
+    reads_as,
+)
 from tests.lab.guest import Guest
-from vmkeep.base.clock import SystemClock
 from vmkeep.fabric.errors import VmNotInDesirableState
 from vmkeep.fabric.fabric import Fabric
 from vmkeep.model.machine import Consistency, MachineState
@@ -16,7 +25,7 @@ pytestmark = pytest.mark.qemu
 
 @pytest.fixture
 def fabric(tmp_path: Path) -> Fabric:
-    return Fabric(state_dir=tmp_path, clock=SystemClock(), wire=None)
+    return new_fabric(tmp_path)
 
 
 def test_running_guest_is_captured_frozen_and_reads_as_qemu_reads_it(

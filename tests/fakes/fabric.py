@@ -11,7 +11,7 @@ from tests.fakes.files import read_json, write_json
 from vmkeep.base.clock import Clock
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.base.ids import new_guid
-from vmkeep.model.disk_io import DiskSource, DiskTarget, Extent, ExtentKind, OnProgress, TransferProgress
+from vmkeep.model.disk_io import DiskSource, DiskTarget, Extent, ExtentKind
 from vmkeep.model.machine import Consistency, Disk, DiskFormat, MachineState, VirtualMachine
 from vmkeep.model.restore_point import CapturedDisk, RestorePoint, Warned
 
@@ -198,15 +198,14 @@ class FakeFabric:
         yield FakeDiskSet(disks, healed)
 
     def merge(
-        self, point: RestorePoint, *, on_progress: OnProgress | None, cancelled: Callable[[], bool]
+        self, point: RestorePoint, *, on_progress: Callable[[int, int], None], cancelled: Callable[[], bool]
     ) -> None:
         self._on("merge: begun")
         machine = self._machine(point.vm_uuid)
         if cancelled():
             raise WorkCancelled(work="merge")
-        if on_progress:
-            size = sum(disk["size"] for disk in machine["disks"].values())
-            on_progress(TransferProgress(size, size, 0, 0))
+        size = sum(disk["size"] for disk in machine["disks"].values())
+        on_progress(size, size)
         self.discard_capture(point.vm_uuid, point.id)
         self._on("merge: done")
 
@@ -248,7 +247,10 @@ class FakeFabric:
         return uuid
 
     def delete_machine(self, uuid: str) -> None:
-        self._machine_path(uuid).unlink(missing_ok=True)
+        if self._machine_path(uuid).exists():
+            for disk in self._machine(uuid)["disks"].values():
+                Path(disk["path"]).unlink(missing_ok=True)
+            self._machine_path(uuid).unlink()
 
     # Inside
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.lab.errors import LabNotPermitted
 from tests.lab.machine import ALPHA
-from tests.lab.namespace import NOT_PERMITTED, live_inside, run_in_lab
+from tests.lab.namespace import NOT_PERMITTED, live_inside, require_permission, run_in_lab
 from tests.lab.saved import save, saved_guest
 
 
@@ -20,14 +20,16 @@ def main(words: Sequence[str]) -> int:
     """Do what `words` ask."""
     match list(words):
         case ["prepare"]:
+            require_permission()
             saved_guest(ALPHA.name)
             return 0
         case ["run", "--bare", *command] if command:
             return run_in_lab(command)
         case ["run", *command] if command:
+            require_permission()
             saved_guest(ALPHA.name)
             return run_in_lab(command)
-        case ["inside", folder, "--", *command]:
+        case ["inside", folder, *command]:
             return live_inside(Path(folder), command)
         case ["save", name, folder]:
             save(name, Path(folder))

@@ -39,9 +39,9 @@ def lab_session() -> Lab:
 
 @pytest.fixture
 def lab(lab_session: Lab) -> Iterator[Lab]:
-    """A lab without VMs; those that a test leaves are removed after it."""
+    """A lab without VMs and networks; those that a test leaves are removed after it."""
     yield lab_session
-    lab_session.delete_machines()
+    lab_session.clear()
 
 
 @pytest.fixture

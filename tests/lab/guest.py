@@ -13,7 +13,7 @@ import libvirt
 import libvirt_qemu
 
 from tests.lab.errors import LabCommandFailed
-from tests.lab.machine import KNOWN, disk_files
+from tests.lab.machine import disk_files, mac_address
 from tests.lab.tools import CLOCK, last_lines, wait_for
 from vmkeep.base.units import KIB
 
@@ -83,13 +83,20 @@ class Guest:
 
     @property
     def mac(self) -> str:
-        """MAC address of a known lab guest."""
-        return KNOWN[self.name].mac
+        """MAC address of the first network interface."""
+        return mac_address(self.domain.XMLDesc(0))
 
     @property
     def ip(self) -> str:
-        """IPv4 address of a known lab guest."""
-        return KNOWN[self.name].ip
+        """First IPv4 address that the guest itself has on that interface."""
+        first: str = next(
+            address["ip-address"]
+            for interface in self.ask_agent("guest-network-get-interfaces")
+            if interface.get("hardware-address") == self.mac
+            for address in interface["ip-addresses"]
+            if address["ip-address-type"] == "ipv4"
+        )
+        return first
 
     @property
     def disks(self) -> dict[str, Path]:

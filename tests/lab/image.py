@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.lab.locks import locked
-from tests.lab.tools import run
+from tests.lab.tools import run, say
 from vmkeep.base.units import GIB, MIB
 
 RECIPE = Path(__file__).with_name("recipe")
-MIRROR = os.environ.get("VMKEEP_LAB_MIRROR", "http://deb.debian.org/debian")
+MIRROR = "http://deb.debian.org/debian"
 SUITE = "bookworm"
+UNFINISHED = "unfinished-"
 OS_SIZE = 2 * GIB
 DATA_SIZE = 1 * GIB
 PARTITION_START = 1 * MIB
@@ -51,7 +52,9 @@ def kept(name: str, make: Callable[[Path], None]) -> Path:
     if not folder.exists():
         with locked(cache()):
             if not folder.exists():
-                fresh = Path(tempfile.mkdtemp(prefix="new-", dir=cache()))
+                for left in cache().glob(f"{UNFINISHED}*"):
+                    shutil.rmtree(left)
+                fresh = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=cache()))
                 try:
                     make(fresh)
                     fresh.rename(folder)
@@ -70,7 +73,7 @@ def key_of(files: Sequence[Path], *facts: str) -> str:
 
 def recipe_key() -> str:
     """Return the key of everything the guest's disks are made from."""
-    return key_of([*RECIPE.iterdir(), Path(__file__)], MIRROR)
+    return key_of([*RECIPE.iterdir(), Path(__file__)])
 
 
 def guest_image() -> Path:
@@ -80,6 +83,7 @@ def guest_image() -> Path:
 
 def build(folder: Path) -> None:
     """Build both disks in `folder`; takes one or two minutes and apt."""
+    say("building the guest's disks")
     tree = folder / "tree"
     build_tree(tree)
     build_os_disk(tree, folder)
@@ -103,7 +107,7 @@ def build_tree(tree: Path) -> None:
         customize,
         SUITE,
         tree,
-        MIRROR,
+        mirror(),
     )
 
 
@@ -128,6 +132,13 @@ def master_boot_record(boot_code: bytes) -> bytes:
     start, length = PARTITION_START // SECTOR, (OS_SIZE - PARTITION_START) // SECTOR
     partition = struct.pack("<B3sB3sII", ACTIVE, NO_CHS, LINUX, NO_CHS, start, length)
     return boot_code[:BOOT_CODE_BYTES] + DISK_SIGNATURE + bytes(2) + partition + bytes(48) + b"\x55\xaa"
+
+
+def mirror() -> str:
+    """Return where this machine gets Debian 12 from; elsewhere than on Debian 12, the public mirror."""
+    wanted = ("Origin: Debian", f"Codename: {SUITE}", "Component: main")
+    known = run("apt-get", "indextargets", "--format", "$(REPO_URI)", *wanted).split()
+    return os.environ.get("VMKEEP_LAB_MIRROR") or (known[0] if known else MIRROR)
 
 
 def create_sparse(path: Path, size: int) -> None:

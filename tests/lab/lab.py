@@ -1,6 +1,7 @@
 """The lab as seen from inside: its libvirt, its network, its guests."""
 
 import itertools
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,13 +35,13 @@ class Lab:
 
     def put_network(self) -> None:
         """Start the network `vmkeep` unless there is one."""
-        put_network(self.connection, list(KNOWN.values()))
+        put_network(self.connection, KNOWN.values())
 
     def restore_guest(self, name: str = "alpha", *, data_disk: DiskFormat = DiskFormat.RAW) -> Guest:
         """Return a guest just woken from its saved memory, on fresh disks: the OS disk a qcow2 over a common base, the
         data disk a raw copy or, if wanted, qcow2 too.
         """
-        saved, folder = saved_guest(name), self.new_folder(name)
+        saved, folder = read_only(saved_guest(name)), self.new_folder(name)
         self.put_network()
         disks = {"vda": layer_over(saved / "os.qcow2", DiskFormat.QCOW2, folder / "os.qcow2")}
         if data_disk is DiskFormat.QCOW2:
@@ -58,13 +59,25 @@ class Lab:
         """Return a handle on a VM that is there already."""
         return Guest(self.connection.lookupByName(name))
 
-    def delete_machines(self) -> None:
-        """Remove every VM, running or not; their disks go with the lab."""
+    def clear(self) -> None:
+        """Remove every VM and network; the VMs' disks go with the lab."""
         for domain in self.connection.listAllDomains():
             with suppress(libvirt.libvirtError):
                 domain.destroy()
             with suppress(libvirt.libvirtError):
                 domain.undefineFlags(LEFT_BEHIND)
+        for network in self.connection.listAllNetworks():
+            with suppress(libvirt.libvirtError):
+                network.destroy()
+            with suppress(libvirt.libvirtError):
+                network.undefine()
+
+
+def read_only(folder: Path) -> Path:
+    """Return a folder of the cache that nobody in this lab can write to: a merge into the wrong layer must fail."""
+    if not os.statvfs(folder).f_flag & os.ST_RDONLY:
+        run("mount", "-o", "bind,ro", folder, folder)
+    return folder
 
 
 def layer_over(base: Path, base_format: DiskFormat, path: Path) -> DiskFile:

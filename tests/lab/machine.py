@@ -90,6 +90,11 @@ def disk_files(xml: str) -> dict[str, Path]:
     }
 
 
+def mac_address(xml: str) -> str:
+    """Return the MAC address of a VM's first network interface."""
+    return _found(ET.fromstring(xml), "devices/interface/mac").get("address", "")  # noqa: S314 - libvirt's own words
+
+
 def _found(element: ET.Element, tag: str) -> ET.Element:
     found = element.find(tag)
     if found is None:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -60,8 +60,34 @@ def run_in_lab(command: Sequence[str]) -> int:
     """Run `command` in a new lab, return its exit code; `LabNotPermitted` where labs cannot be made."""
     require_permission()
     with scratch_folder() as folder:
-        inner = [sys.executable, "-m", "tests.lab", "inside", str(folder), "--", *command]
-        return subprocess.run(["setpriv", "--pdeathsig", "KILL", *UNSHARE, *inner], check=False).returncode
+        inner = [sys.executable, "-m", "tests.lab", "inside", str(folder), *command]
+        lab = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *UNSHARE, *inner])
+        with handled(signal.SIGINT, let_the_command_decide), handled(signal.SIGTERM, pass_on_below(lab.pid)):
+            return lab.wait()
+
+
+def let_the_command_decide(_number: int, _frame: object) -> None:
+    """Do nothing: the terminal tells the command too, and the lab ends with it."""
+
+
+def pass_on_below(pid: int) -> Callable[[int, object], None]:
+    """Return a handler that sends its signal to the children of `pid`, which does not do so itself."""
+
+    def pass_on(number: int, _frame: object) -> None:
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            os.kill(int(child), number)
+
+    return pass_on
+
+
+@contextmanager
+def handled(number: signal.Signals, handler: Callable[[int, object], None]) -> Iterator[None]:
+    """Handle a signal for a while."""
+    usual = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, usual)
 
 
 def require_permission() -> None:
@@ -99,7 +125,7 @@ def remove_unless_in_use(folder: Path) -> None:
 
 def live_inside(folder: Path, command: Sequence[str]) -> int:
     """Be process 1 of a lab: start libvirt, run `command`, reap what ends, return the exit code of `command`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, let_the_command_decide)
     hide_the_machine(folder)
     start_libvirt(folder)
     child = subprocess.Popen(command, env={**os.environ, LAB_VARIABLE: str(folder)})

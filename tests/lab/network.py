@@ -1,6 +1,6 @@
 """The lab's libvirt network: what the product's own looks like to a guest, with fixed addresses."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import libvirt
 
@@ -34,10 +34,13 @@ NETWORK = """
 """
 
 
-def put_network(connection: libvirt.virConnect, known: Sequence[Identity]) -> None:
-    """Start the network `vmkeep`, with fixed addresses for the `known` guests, unless there is one already."""
-    if NAME in [network.name() for network in connection.listAllNetworks()]:
-        return
+def put_network(connection: libvirt.virConnect, known: Iterable[Identity]) -> None:
+    """Start the network `vmkeep`; define it, with fixed addresses for the `known` guests, if there is none."""
+    for network in connection.listAllNetworks():
+        if network.name() == NAME:
+            if not network.isActive():
+                network.create()
+            return
     hosts = "".join(HOST.format(identity) for identity in known)
     xml = NETWORK.format(
         name=NAME,

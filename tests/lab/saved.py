@@ -14,10 +14,9 @@ from tests.lab.image import guest_image, kept, key_of, recipe_key
 from tests.lab.machine import KNOWN, DiskFile, Identity, machine_xml
 from tests.lab.namespace import run_in_lab, scratch
 from tests.lab.network import put_network
-from tests.lab.tools import run, version_of
+from tests.lab.tools import run, say, version_of
 from vmkeep.model.machine import DiskFormat
 
-DEVICES = {"vda": DiskFormat.QCOW2, "vdb": DiskFormat.RAW}
 READY_LIMIT_S = 240
 
 
@@ -37,6 +36,7 @@ def saved_key() -> str:
 
 def save_in_own_lab(name: str, folder: Path) -> None:
     """Run `save` in a new lab, so that it does not meet the networks and guests of this one."""
+    say(f"booting {name} once until its agent is ready")
     code = run_in_lab([sys.executable, "-m", "tests.lab", "save", name, str(folder)])
     if code:
         raise LabCommandFailed(f"saving {name}", code, "see above")
@@ -46,7 +46,7 @@ def save(name: str, folder: Path) -> None:
     """Boot a guest, wait until the Azure agent is ready, save it with its memory to `folder`."""
     identity = KNOWN[name]
     connection = open_libvirt()
-    put_network(connection, list(KNOWN.values()))
+    put_network(connection, KNOWN.values())
     disks = boot_disks()
     with boot_wire(identity) as ready:
         guest = Guest(connection.createXML(machine_xml(identity, disks, scratch() / "console.log")))

@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +24,11 @@ def run(*command: str | Path, text: str = "") -> str:
     if done.returncode:
         raise LabCommandFailed(shlex.join(words), done.returncode, last_lines(done.stdout))
     return done.stdout
+
+
+def say(doing: str) -> None:
+    """Tell who waits what takes so long."""
+    sys.stderr.write(f"lab: {doing}; about a minute, kept for later\n")
 
 
 def last_lines(output: str, count: int = 15) -> str:

@@ -13,15 +13,16 @@ from vmkeep.fabric.check import Checker
 from vmkeep.fabric.errors import RestorePointUnknown
 from vmkeep.fabric.host import Host
 from vmkeep.fabric.inventory import Inventory
-from vmkeep.fabric.merge import Merger, OnBytes, Readers
-from vmkeep.fabric.network import AttachReport, Networks
+from vmkeep.fabric.merge import Merger, Readers
+from vmkeep.fabric.network import Networks
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState
 from vmkeep.fabric.position import GuestPositions
 from vmkeep.fabric.sources import DiskSet, open_sources
 from vmkeep.fabric.targets import format_by_name, new_disk
 from vmkeep.fabric.wire.server import WireServer
-from vmkeep.model.disk_io import DiskTarget
+from vmkeep.model.disk_io import DiskTarget, OnProgress, TransferProgress
 from vmkeep.model.machine import DiskFormat, VirtualMachine
+from vmkeep.model.network import Network
 from vmkeep.model.restore_point import RestorePoint, Warned
 
 
@@ -72,14 +73,20 @@ class Fabric:
         """
         return self._positions
 
-    def attach_network(self, name: str) -> AttachReport:
+    def list_networks(self) -> list[Network]:
+        """Return all libvirt networks of this host, by name. Raises HypervisorUnreachable."""
+        return self._networks.list_networks()
+
+    def attach_network(self, name: str) -> tuple[str, ...]:
         """Make guests of a libvirt network find the wire server, without cutting them off. Idempotent.
+
+        Returns what was changed, one sentence each.
 
         Raises NetworkNotFound, NetworkUnfit, ListenFailed, HypervisorRefused, HypervisorUnreachable.
         """
         report = self._networks.attach(name)
         self._listen([report.bridge])
-        return report
+        return report.changes
 
     def detach_network(self, name: str) -> None:
         """Take back what `attach_network` did. Idempotent. Raises NetworkNotFound, HypervisorRefused."""
@@ -144,14 +151,21 @@ class Fabric:
             disks.healed = (Warned("WholeDiskRead", why), *disks.healed)
         return disks
 
-    def merge(self, point: RestorePoint, *, on_progress: OnBytes, cancelled: Callable[[], bool]) -> None:
+    def merge(
+        self, point: RestorePoint, *, on_progress: OnProgress | None, cancelled: Callable[[], bool]
+    ) -> None:
         """Let a restore point go; newer points and the VM stay right. Idempotent, in any order.
 
         Raises RestorePointInUse, DiskBusy, MergeIncomplete, WorkCancelled, DiskVanished, ImageUnreadable,
         HypervisorUnreachable, HypervisorRefused.
         """
+
+        def on_bytes(done: int, total: int) -> None:
+            if on_progress is not None:
+                on_progress(TransferProgress(done, total, read_bytes=done, stored_bytes=0))
+
         with self._turns[point.vm_uuid]:
-            self._merger.drop(point.vm_uuid, point.id, on_bytes=on_progress, cancelled=cancelled)
+            self._merger.drop(point.vm_uuid, point.id, on_bytes=on_bytes, cancelled=cancelled)
 
     def thaw(self, vm_uuid: str) -> int:
         """Thaw a guest's file systems, whoever froze them, and return how many were frozen.
@@ -189,9 +203,9 @@ class Fabric:
         images = {target: (path, format_by_name(path)) for target, path in disk_paths.items()}
         return restore.create_machine(self._host, source_xml, name=name, disk_images=images, network=network)
 
-    def delete_machine(self, vm_uuid: str) -> None:
+    def delete_machine(self, uuid: str) -> None:
         """Delete a VM that a restore made, with its disks; for cleaning up. Idempotent. Raises NotRestoredByUs."""
-        restore.delete_machine(self._host, vm_uuid)
+        restore.delete_machine(self._host, uuid)
 
     def _get_record(self, point: RestorePoint) -> PointRecord:
         record = self._journal.find(point.vm_uuid, point.id)

@@ -6,7 +6,7 @@ collide with none: packets that a guest sends there arrive on its bridge, and th
 
 import ipaddress
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import libvirt
 import psutil
 import structlog
 
-from vmkeep.fabric.domain_xml import list_interfaces, parse
+from vmkeep.fabric.domain_xml import attribute, list_interfaces, parse
 from vmkeep.fabric.errors import HypervisorRefused, NetworkNotFound, NetworkUnfit
 from vmkeep.fabric.host import Host, translated
 from vmkeep.fabric.network_xml import (
@@ -23,15 +23,17 @@ from vmkeep.fabric.network_xml import (
     WIRE_SERVER,
     attached_xml,
     detached_xml,
+    find_subnet,
     is_attached,
     own_network_xml,
     read_subnet,
 )
 from vmkeep.fabric.spoofing import SpoofFilter
+from vmkeep.model.network import Network
 
 log = structlog.get_logger()
 
-Network = Any  # libvirt ships no types
+LibvirtNetwork = Any  # libvirt ships no types
 
 OWN_SUBNETS = [ipaddress.IPv4Network(f"10.{second}.0.0/24") for second in range(77, 256)]
 COMMAND_TIMEOUT_S = 10
@@ -39,17 +41,10 @@ COMMAND_TIMEOUT_S = 10
 
 @dataclass(frozen=True, slots=True)
 class AttachReport:
-    """What attaching a network came to."""
+    """What attaching a network came to; `changes` in one sentence each."""
 
-    network: str
     bridge: str
-    restarted: bool
-    """Whether the network had to be made anew; its guests were replugged within a second."""
-    filtered: tuple[str, ...]
-    """VMs that can send with their own MAC only."""
-    unfiltered: tuple[str, ...]
-    """VMs without that filter, as `name (why)`."""
-    warnings: tuple[str, ...] = ()
+    changes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +63,13 @@ class Networks:
             before = network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE)
             restarted = self._redefine(network, before, attached_xml(before, name=name, default_route=False))
             self.put_addresses()
-            spoofing = SpoofFilter(self.host)
-            filtered, unfiltered = spoofing.put_on(name)
-            report = AttachReport(
-                name, network.bridgeName(), restarted, filtered, unfiltered, tuple(_warnings(before, name))
-            )
-        log.info("fabric.network.attached", network=name, bridge=report.bridge, restarted=restarted)
-        return report
+            filtered, unfiltered = SpoofFilter(self.host).put_on(name)
+            bridge = network.bridgeName()
+        log.info("fabric.network.attached", network=name, bridge=bridge, restarted=restarted)
+        return AttachReport(
+            bridge,
+            tuple(_changes(before, name, restarted=restarted, filtered=filtered, unfiltered=unfiltered)),
+        )
 
     def detach(self, name: str) -> None:
         """Take back what `attach` did. Raises NetworkNotFound, HypervisorRefused."""
@@ -96,25 +91,29 @@ class Networks:
                 log.info("fabric.network.made", network=name, bridge=bridge, subnet=str(subnet))
         return self.attach(name).bridge
 
-    def attached_bridges(self) -> list[str]:
-        """Return the bridges of all running networks that are attached."""
+    def list_networks(self) -> list[Network]:
+        """Return all libvirt networks of this host, by name. Raises HypervisorUnreachable."""
         with translated("list the networks"):
-            networks = self.host.connection().listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)
-            return sorted(network.bridgeName() for network in networks if is_attached(network.XMLDesc()))
+            networks = self.host.connection().listAllNetworks()
+            return sorted((_read(network) for network in networks), key=lambda network: network.name)
+
+    def attached_bridges(self) -> list[str]:
+        """Return the bridges of all running networks that are attached. Raises HypervisorUnreachable."""
+        return [network.bridge for network in self.list_networks() if network.active and network.attached]
 
     def put_addresses(self) -> None:
         """Give this host the wire server's addresses. Raises HypervisorRefused."""
         for address in (WIRE_SERVER, METADATA):
             _ip("address", "replace", f"{address}/32", "dev", "lo", "scope", "host")
 
-    def _get(self, name: str) -> Network:
+    def _get(self, name: str) -> LibvirtNetwork:
         with translated("look the network up"):
             for network in self.host.connection().listAllNetworks():
                 if network.name() == name:
                     return network
         raise NetworkNotFound(name)
 
-    def _redefine(self, network: Network, before: str, after: str) -> bool:
+    def _redefine(self, network: LibvirtNetwork, before: str, after: str) -> bool:
         """Define a network anew; restart it if it runs otherwise than defined. Return whether it was restarted."""
         connection = self.host.connection()
         connection.networkDefineXML(after)
@@ -128,7 +127,7 @@ class Networks:
             return True
         return False
 
-    def _start(self, network: Network, before: str) -> None:
+    def _start(self, network: LibvirtNetwork, before: str) -> None:
         """Start a network and plug running guests in again; when it cannot start, as it was before."""
         try:
             network.create()
@@ -146,9 +145,30 @@ class Networks:
                     yield interface.tap
 
 
-def _warnings(xml: str, name: str) -> Iterator[str]:
-    if not read_subnet(xml, name=name).routed:
-        yield "the network is isolated: guests get routes to the wire server only, no default route"
+def _changes(
+    before: str, name: str, *, restarted: bool, filtered: Sequence[str], unfiltered: Sequence[str]
+) -> Iterator[str]:
+    if not is_attached(before):
+        yield "DHCP names the wire server (options 245 and 121); guests hear of it when they renew their lease"
+        if not read_subnet(before, name=name).routed:
+            yield "the network is isolated: its guests get routes to the wire server, but no default route"
+    if restarted:
+        yield "the network was restarted and its running guests plugged in again"
+    for vm in filtered:
+        yield f"VM {vm} can send with its own MAC address only"
+    for vm in unfiltered:
+        yield f"VM {vm} is not kept from forging MAC addresses"
+
+
+def _read(network: LibvirtNetwork) -> Network:
+    xml = network.XMLDesc()
+    return Network(
+        name=network.name(),
+        bridge=attribute(parse(xml), "bridge", "name"),
+        subnet=find_subnet(xml),
+        active=bool(network.isActive()),
+        attached=is_attached(xml),
+    )
 
 
 def _ports(bridge: str) -> list[str]:

@@ -39,6 +39,15 @@ def read_subnet(xml: str, *, name: str) -> Subnet:
     raise NetworkUnfit(name, "libvirt serves no IPv4 DHCP on it")
 
 
+def find_subnet(xml: str) -> str:
+    """Return the first IPv4 subnet of a network in CIDR notation; empty when it has none."""
+    for ip in parse(xml).findall("ip"):
+        if ip.get("family", "ipv4") == "ipv4":
+            size = ip.get("prefix") or ip.get("netmask")
+            return str(ipaddress.IPv4Network(f"{ip.get('address')}/{size or 24}", strict=False))
+    return ""
+
+
 def attached_xml(xml: str, *, name: str, default_route: bool) -> str:
     """Return the definition with options 245 and 121, as it is when it has them. Raises NetworkUnfit.
 

@@ -51,12 +51,11 @@ class Backup:
         point = self._catalog.find_recovery_point(item.id, arguments["point"])
         if point is not None and failure.error is not None:
             return
-        self._catalog.delete_recovery_point(item.id, arguments["point"])
-        if point is not None and point.manifest_id:
-            self._repository(item).delete_manifest(point.manifest_id)
-        with self._pillars.turns.of(item.vm_uuid):
-            self._thaw(run, item)
-            self._fabric.discard_capture(item.vm_uuid, run.id)
+        if point is not None:
+            self._catalog.delete_recovery_point(item.id, point.id)
+            self._delete_manifest(item, point)
+        self._thaw(run, item)
+        self._fabric.discard_capture(item.vm_uuid, run.id)
 
     def after(self, run: JobRun) -> None:
         """Note on the item how its backup went."""
@@ -73,7 +72,7 @@ class Backup:
             self._catalog.update_item(job.item_id, state=ProtectionState.PROTECTED)
 
     def _take_snapshot(self, run: JobRun, item: ProtectedItem, arguments: Arguments) -> Json:
-        with run.task(TaskName.TAKE_SNAPSHOT) as cut_short, self._pillars.turns.of(item.vm_uuid):
+        with run.task(TaskName.TAKE_SNAPSHOT) as cut_short:
             restore_point = self._find_cut_short(run, item) if cut_short else None
             if restore_point is None:
                 check_machine(self._fabric.get_machine(item.vm_uuid), self._pillars.limits)
@@ -182,6 +181,12 @@ class Backup:
             log.warning("backup.base.unusable", point=point.id, code=error.code, message=str(error))
             return False
         return True
+
+    def _delete_manifest(self, item: ProtectedItem, point: RecoveryPoint) -> None:
+        repository = self._repository(item)
+        manifest_id = point.manifest_id or _find_manifest(repository, point.id)
+        if manifest_id:
+            repository.delete_manifest(manifest_id)
 
     def _repository(self, item: ProtectedItem) -> Repository:
         return self._pillars.repositories.open(self._catalog.get_vault_by_id(item.vault_id))

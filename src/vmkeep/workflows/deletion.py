@@ -39,7 +39,7 @@ class DeleteItemData:
         return [Removal.of(item, point, dropped=True).to_json() for point in oldest_first]
 
     def _remove(self, removal: Removal) -> Json:
-        remove(self._pillars, removal, on_progress=None, cancelled=lambda: False)
+        remove(self._pillars, removal, on_progress=lambda _done, _all: None, cancelled=lambda: False)
 
     def _forget(self, item_id: str) -> Json:
         if any(item.id == item_id for item in self._catalog.list_items()):

@@ -25,7 +25,7 @@ from vmkeep.workflows.limits import Limits
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import FabricPort, RepositoryPort
 from vmkeep.workflows.restore import RestoreDisks, RestoreVm
-from vmkeep.workflows.upkeep import EXPIRE, PRUNE, REMOVE, Upkeep
+from vmkeep.workflows.upkeep import EXPIRE, PRUNE, Upkeep
 
 log = structlog.get_logger()
 
@@ -76,19 +76,10 @@ class Engine:
             "restore-disks": RestoreDisks(self._pillars),
             "delete-item-data": DeleteItemData(self._pillars),
         }
-        upkeep = Upkeep(self._pillars)
-        self._journal = Journal(
-            dbos_url,
-            {
-                **{name: self._workflow(kind) for name, kind in self._kinds.items()},
-                EXPIRE: upkeep.expire,
-                REMOVE: upkeep.remove,
-                PRUNE: upkeep.prune,
-            },
-            upkeep_look_s=self._pillars.limits.upkeep_look_s,
-            on_step=on_step,
-        )
-        upkeep.attach(self._journal)
+        self._journal = Journal(dbos_url, upkeep_look_s=self._pillars.limits.upkeep_look_s, on_step=on_step)
+        for name, kind in self._kinds.items():
+            self._journal.register(name, self._workflow(kind))
+        Upkeep(self._pillars, self._journal)
 
     def launch(self) -> None:
         """Begin to work; jobs that the last process left are taken up, or ended when they cannot be."""

@@ -38,9 +38,7 @@ class WorkflowState:
 class Journal:
     """Starts workflows, and takes up at launch those that were cut short. One per process."""
 
-    def __init__(
-        self, url: str, workflows: Mapping[str, Workflow], *, upkeep_look_s: float, on_step: OnStep
-    ) -> None:
+    def __init__(self, url: str, *, upkeep_look_s: float, on_step: OnStep) -> None:
         self._on_step = on_step
         self._upkeep_look_s = upkeep_look_s
         self._closing = Event()
@@ -56,7 +54,22 @@ class Journal:
             log_level="WARNING",
         )
         DBOS(config=config)
-        self._workflows = {name: self._register(name, workflow) for name, workflow in workflows.items()}
+        self._workflows: dict[str, Callable[[dict[str, Json]], None]] = {}
+
+    def register(self, name: str, workflow: Workflow) -> None:
+        """Make a workflow known by a name, before `launch`."""
+
+        def run(arguments: dict[str, Json]) -> None:
+            with self._changed:
+                self._running += 1
+            try:
+                workflow(str(DBOS.workflow_id), arguments)
+            finally:
+                with self._changed:
+                    self._running -= 1
+                    self._changed.notify_all()
+
+        self._workflows[name] = DBOS.workflow(name=name)(run)
 
     def launch(self) -> None:
         """Begin to work, first on what was cut short."""
@@ -110,16 +123,3 @@ class Journal:
         result = DBOS.run_step({"name": str(name)}, run)
         self._on_step(f"{name}: journaled")
         return result
-
-    def _register(self, name: str, workflow: Workflow) -> Callable[[dict[str, Json]], None]:
-        def run(arguments: dict[str, Json]) -> None:
-            with self._changed:
-                self._running += 1
-            try:
-                workflow(str(DBOS.workflow_id), arguments)
-            finally:
-                with self._changed:
-                    self._running -= 1
-                    self._changed.notify_all()
-
-        return DBOS.workflow(name=name)(run)

@@ -16,6 +16,8 @@ from vmkeep.model.protection import Vault
 from vmkeep.model.restore_point import RestorePoint, Warned
 
 OnPhase = Callable[[str], None]
+OnBytes = Callable[[int, int], None]
+"""Told how many bytes are done, and of how many; may raise to stop."""
 IsCancelled = Callable[[], bool]
 
 
@@ -34,7 +36,7 @@ class DiskSet(Protocol):
 
 
 class FabricPort(Protocol):
-    """This host's VMs."""
+    """This host's VMs. Calls about one VM wait for each other."""
 
     def get_machine(self, name_or_uuid: str) -> VirtualMachine:
         """Return a VM; raises VmNotFound."""
@@ -62,7 +64,7 @@ class FabricPort(Protocol):
         """Open a restore point's disks: what changed since an older one, or all of it."""
         ...
 
-    def merge(self, point: RestorePoint, *, on_progress: OnProgress | None, cancelled: IsCancelled) -> None:
+    def merge(self, point: RestorePoint, *, on_progress: OnBytes, cancelled: IsCancelled) -> None:
         """Fold a restore point's layer away; one that is gone is no error; raises WorkCancelled."""
         ...
 
@@ -83,7 +85,7 @@ class FabricPort(Protocol):
         ...
 
     def delete_machine(self, uuid: str) -> None:
-        """Remove a VM that `create_machine` made; none there is no error."""
+        """Remove a VM that `create_machine` made, with its disks; none there is no error."""
         ...
 
 

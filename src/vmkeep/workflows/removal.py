@@ -1,16 +1,15 @@
 """Take recovery points away, or only their instant tier. Rows first, then data; each can be done twice."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
 
 from vmkeep.base.errors import VmkeepError
-from vmkeep.model.disk_io import OnProgress
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint
 from vmkeep.model.restore_point import RestorePoint
 from vmkeep.workflows.journal import Json
 from vmkeep.workflows.pillars import Pillars
+from vmkeep.workflows.ports import IsCancelled, OnBytes
 
 log = structlog.get_logger()
 
@@ -60,9 +59,7 @@ class Removal:
         return cls(**{**data, "restore_point": point and RestorePoint.from_json(point)})
 
 
-def remove(
-    pillars: Pillars, removal: Removal, *, on_progress: OnProgress | None, cancelled: Callable[[], bool]
-) -> None:
+def remove(pillars: Pillars, removal: Removal, *, on_progress: OnBytes, cancelled: IsCancelled) -> None:
     """Take away what a removal says; raises what the pillars raise, WorkCancelled among it."""
     _change_row(pillars, removal)
     if removal.manifest_id:
@@ -82,13 +79,10 @@ def _change_row(pillars: Pillars, removal: Removal) -> None:
         pillars.catalog.put_recovery_point(replace(point, restore_point=None))
 
 
-def _merge(
-    pillars: Pillars, point: RestorePoint, on_progress: OnProgress | None, cancelled: Callable[[], bool]
-) -> None:
-    with pillars.turns.of(point.vm_uuid):
-        try:
-            pillars.fabric.merge(point, on_progress=on_progress, cancelled=cancelled)
-        except VmkeepError as error:
-            if error.code not in _VM_IS_GONE:
-                raise
-            log.info("recovery_point.vm_gone", vm=point.vm_name, restore_point=point.id)
+def _merge(pillars: Pillars, point: RestorePoint, on_progress: OnBytes, cancelled: IsCancelled) -> None:
+    try:
+        pillars.fabric.merge(point, on_progress=on_progress, cancelled=cancelled)
+    except VmkeepError as error:
+        if error.code not in _VM_IS_GONE:
+            raise
+        log.info("recovery_point.vm_gone", vm=point.vm_name, restore_point=point.id)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import structlog
 
 from vmkeep.base.errors import Retry, VmkeepError
-from vmkeep.model.disk_io import TransferProgress
 from vmkeep.model.retention import plan_expiry
 from vmkeep.workflows.errors import Closing
 from vmkeep.workflows.journal import Arguments, Journal, Json
@@ -24,13 +23,12 @@ _GAVE_WAY = "WorkCancelled"
 class Upkeep:
     """The workflows that follow jobs; they run one at a time."""
 
-    def __init__(self, pillars: Pillars) -> None:
+    def __init__(self, pillars: Pillars, journal: Journal) -> None:
         self._pillars = pillars
         self._catalog = pillars.catalog
-
-    def attach(self, journal: Journal) -> None:
-        """Hand over the journal, which is made of these workflows."""
         self._journal = journal
+        for name, workflow in ((EXPIRE, self.expire), (REMOVE, self.remove), (PRUNE, self.prune)):
+            journal.register(name, workflow)
 
     def expire(self, workflow_id: str, arguments: Arguments) -> None:
         """Take away what an item's policy no longer wants."""
@@ -87,7 +85,7 @@ class Upkeep:
         self._pillars.repositories.open(vault).prune(grace=self._pillars.limits.prune_grace)
         return True
 
-    def _go_on(self, _progress: TransferProgress) -> None:
+    def _go_on(self, _done_bytes: int, _all_bytes: int) -> None:
         if self._journal.closing:
             raise Closing
 
