@@ -22,7 +22,7 @@ def capture(fabric: Fabric, vm_uuid: str, point_id: str) -> RestorePoint:
 
 
 def merge(fabric: Fabric, point: RestorePoint) -> None:
-    fabric.merge(point, on_progress=None, cancelled=lambda: False)
+    fabric.merge(point, on_progress=lambda _done, _all: None, cancelled=lambda: False)
 
 
 def boot(guest: Guest) -> None:

@@ -22,8 +22,7 @@ def fabric(tmp_path: Path) -> Fabric:
 def test_fabric_is_what_workflows_and_api_ask_for(fabric: Fabric) -> None:
     for_workflows: WorkflowsPort = fabric
     for_api: ApiPort = fabric
-    assert for_workflows
-    assert for_api
+    assert [for_workflows, for_api] == [fabric, fabric]
 
 
 def test_absent_libvirt_is_said_and_worth_trying_again(fabric: Fabric) -> None:
@@ -40,4 +39,4 @@ def test_reading_a_point_that_this_host_never_held_is_refused(fabric: Fabric) ->
 
 def test_merging_a_point_that_is_gone_is_no_error(fabric: Fabric) -> None:
     point = RestorePoint("p1", "u", "vm", FakeClock().now(), Consistency.CRASH, (), "<domain/>")
-    fabric.merge(point, on_progress=None, cancelled=lambda: False)
+    fabric.merge(point, on_progress=lambda _done, _all: None, cancelled=lambda: False)

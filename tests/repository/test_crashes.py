@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+
 from tests.repository.scenes import (
     CHUNK,
     KEY,
@@ -14,7 +15,6 @@ from tests.repository.scenes import (
     open_repository,
     restored,
 )
-
 from vmkeep.base.clock import FakeClock
 from vmkeep.base.errors import VmkeepError
 from vmkeep.repository import Repository

@@ -4,6 +4,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.repository.scenes import (
     CHUNK,
     MemoryDisk,
@@ -16,7 +17,6 @@ from tests.repository.scenes import (
     restored,
     zeros,
 )
-
 from vmkeep.base.clock import FakeClock
 from vmkeep.base.errors import InvalidValue
 from vmkeep.model.disk_io import Extent, TransferProgress

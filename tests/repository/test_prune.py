@@ -2,6 +2,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+
 from tests.repository.scenes import (
     CHUNK,
     MemoryDisk,
@@ -11,7 +12,6 @@ from tests.repository.scenes import (
     open_repository,
     restored,
 )
-
 from vmkeep.base.clock import FakeClock
 from vmkeep.repository import IngestReport, Repository
 from vmkeep.repository.errors import PruneRunning, RepositoryChanged, RepositoryDamaged

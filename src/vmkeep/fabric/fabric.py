@@ -13,14 +13,14 @@ from vmkeep.fabric.check import Checker
 from vmkeep.fabric.errors import RestorePointUnknown
 from vmkeep.fabric.host import Host
 from vmkeep.fabric.inventory import Inventory
-from vmkeep.fabric.merge import Merger, Readers
+from vmkeep.fabric.merge import Merger, OnBytes, Readers
 from vmkeep.fabric.network import Networks
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState
 from vmkeep.fabric.position import GuestPositions
 from vmkeep.fabric.sources import DiskSet, open_sources
 from vmkeep.fabric.targets import format_by_name, new_disk
 from vmkeep.fabric.wire.server import WireServer
-from vmkeep.model.disk_io import DiskTarget, OnProgress, TransferProgress
+from vmkeep.model.disk_io import DiskTarget
 from vmkeep.model.machine import DiskFormat, VirtualMachine
 from vmkeep.model.network import Network
 from vmkeep.model.restore_point import RestorePoint, Warned
@@ -151,21 +151,14 @@ class Fabric:
             disks.healed = (Warned("WholeDiskRead", why), *disks.healed)
         return disks
 
-    def merge(
-        self, point: RestorePoint, *, on_progress: OnProgress | None, cancelled: Callable[[], bool]
-    ) -> None:
+    def merge(self, point: RestorePoint, *, on_progress: OnBytes, cancelled: Callable[[], bool]) -> None:
         """Let a restore point go; newer points and the VM stay right. Idempotent, in any order.
 
         Raises RestorePointInUse, DiskBusy, MergeIncomplete, WorkCancelled, DiskVanished, ImageUnreadable,
         HypervisorUnreachable, HypervisorRefused.
         """
-
-        def on_bytes(done: int, total: int) -> None:
-            if on_progress is not None:
-                on_progress(TransferProgress(done, total, read_bytes=done, stored_bytes=0))
-
         with self._turns[point.vm_uuid]:
-            self._merger.drop(point.vm_uuid, point.id, on_bytes=on_bytes, cancelled=cancelled)
+            self._merger.drop(point.vm_uuid, point.id, on_bytes=on_progress, cancelled=cancelled)
 
     def thaw(self, vm_uuid: str) -> int:
         """Thaw a guest's file systems, whoever froze them, and return how many were frozen.
