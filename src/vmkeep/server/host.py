@@ -42,12 +42,21 @@ def open_host(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Fab
     )
     wire.start()
     try:
-        fabric.serve_networks()
         fabric.thaw_interrupted()
+        fabric.serve_networks()
+        _ensure_own_network(fabric)
         with _networks_served(fabric):
             yield fabric
     finally:
         wire.stop()
+
+
+def _ensure_own_network(fabric: Fabric) -> None:
+    """Have the network `vmkeep` ready for VMs; a host that does not permit it can still attach its own ones."""
+    try:
+        fabric.ensure_network()
+    except VmkeepError as error:
+        log.warning("server.network.not-made", code=error.code, message=str(error))
 
 
 @contextmanager
