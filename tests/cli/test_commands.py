@@ -11,6 +11,7 @@ from tests.cli.conftest import Vmkeep
 from vmkeep.base.clock import SystemClock
 from vmkeep.base.errors import InvalidValue
 from vmkeep.cli.dates import end_of_day
+from vmkeep.cli.job_report import duration
 from vmkeep.cli.printing import local_time
 from vmkeep.model.job import JobError
 from vmkeep.model.restore_point import Warned
@@ -183,3 +184,10 @@ def test_dates_are_read_strictly(text: str) -> None:
 def test_a_day_ends_in_local_time() -> None:
     assert local_time(end_of_day("2026-12-24")) == "2026-12-24 23:59:59"
     assert datetime.fromisoformat(end_of_day("2026-12-24")).tzinfo == UTC
+
+
+@pytest.mark.parametrize(
+    ("iso", "text"), [("PT0S", "0.0s"), ("PT15.198776S", "15.2s"), ("PT1H2M3.46S", "1h 2m 3.5s")]
+)
+def test_durations_are_short(iso: str, text: str) -> None:
+    assert duration(iso) == text

@@ -213,8 +213,8 @@ def test_killed_restore_of_disks_completes_at_the_next_start(tmp_path: Path, pha
         "manifest: deleted",
         "merge: begun",
         "merge: done",
-        "Forget item: done",
-        "Forget item: journaled",
+        "Delete item: done",
+        "Delete item: journaled",
     ],
 )
 def test_killed_deletion_completes_at_the_next_start(tmp_path: Path, phase: str) -> None:

@@ -12,3 +12,8 @@ def new_guid() -> str:
 def new_token() -> str:
     """Return an unguessable URL-safe token of 256 bits."""
     return secrets.token_urlsafe(32)
+
+
+def new_secret(size: int) -> bytes:
+    """Return `size` unguessable bytes, for a key."""
+    return secrets.token_bytes(size)

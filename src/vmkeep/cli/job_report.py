@@ -50,8 +50,9 @@ def facts(job: Json) -> list[tuple[str, str]]:
 
 
 def duration(iso: str) -> str:
-    """Return an ISO duration of the API as people write it: `PT1H2M3.5S` → `1h 2m 3.5s`."""
-    return iso.removeprefix("PT").lower().replace("h", "h ").replace("m", "m ").strip()
+    """Return an ISO duration of the API as people write it: `PT1H2M3.46S` → `1h 2m 3.5s`."""
+    larger, _, seconds = iso.removeprefix("PT").replace("H", "h ").replace("M", "m ").rpartition(" ")
+    return f"{larger} {float(seconds.removesuffix('S')):.1f}s".strip()
 
 
 def measure(name: str, value: str) -> str:

@@ -15,13 +15,13 @@ from vmkeep.repository.condemned import list_condemned
 from vmkeep.repository.config import Config, read_config
 from vmkeep.repository.errors import ManifestMissing, ObjectDamaged, ObjectMissing, RecordMissing
 from vmkeep.repository.index import Index, Location
-from vmkeep.repository.index_object import Entries, PackInfo, ids_of
+from vmkeep.repository.index_object import Entries, PackInfo, ids_of, split_ids
 from vmkeep.repository.layout import FOLDERS, ZERO_ID, ObjectKind, RecordKind, id_in_name, object_name
 from vmkeep.repository.manifest import DiskManifest, read_manifest
 from vmkeep.repository.pack import RECORDS_OF, read_table
 from vmkeep.repository.record_reader import RecordReader
 from vmkeep.repository.sealed_objects import SealedObjects
-from vmkeep.repository.tree import chunk_count, root_level, split_ids
+from vmkeep.repository.tree import chunk_count, root_level
 from vmkeep.repository.workers import Meter, Task, run_all
 
 _PACKS_AT_ONCE: Final = 256

@@ -7,10 +7,11 @@ from typing import Final
 
 from vmkeep.base.units import MIB
 from vmkeep.model.disk_io import Extent, ExtentKind
+from vmkeep.repository.index_object import split_ids
 from vmkeep.repository.layout import FAN_OUT, ID_SIZE, ZERO_ID, RecordKind
 from vmkeep.repository.manifest import DiskManifest
 from vmkeep.repository.record_reader import RecordReader
-from vmkeep.repository.tree import NodeReader, Tree, chunk_count, split_ids
+from vmkeep.repository.tree import NodeReader, Tree, chunk_count
 
 _CACHE_BYTES: Final = 64 * MIB
 

@@ -79,7 +79,7 @@ class Index:
         with self._lock:
             present = set(self._objects.list_ids(ObjectKind.INDEX))
             if self.named_by.keys() - present:
-                self._forget()
+                self._clear()
             for index_id in sorted(present - self.named_by.keys()):
                 try:
                     self.read(index_id)
@@ -169,7 +169,7 @@ class Index:
                 return
             self._segments[-2:] = [mapped(concatenate((older, newer)).sorted())]
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         self.named_by, self._segments = {}, []
 
 
@@ -177,7 +177,10 @@ def _look_up(segment: Entries, base: int, ids: Ids, found: Found, avoid: Mask) -
     """Fill in `found` for the ids that this segment knows."""
     places = np.searchsorted(segment.first, ids[:, 0])
     places[places == len(segment)] = 0
-    wanted = (segment.first[places] == ids[:, 0]) & (~found.known | avoid[found.pack])
+    same_first = segment.first[places] == ids[:, 0]
+    if not same_first.any():
+        return
+    wanted = same_first & (~found.known | avoid[found.pack])
     exact = wanted & (segment.second[places] == ids[:, 1]) & ~avoid[segment.pack[places]]
     _take(segment, base, found, np.flatnonzero(exact), places[exact])
     for row in np.flatnonzero(wanted & ~exact):  # duplicates, or another id with the same first half: rare

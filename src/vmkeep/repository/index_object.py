@@ -73,6 +73,11 @@ class Entries:
         return self.first, self.second, self.offset, self.length, self.pack
 
 
+def split_ids(ids: bytes) -> list[bytes]:
+    """Return the ids in a run of ids, such as a node."""
+    return [ids[start : start + ID_SIZE] for start in range(0, len(ids), ID_SIZE)]
+
+
 def ids_of(ids: Sequence[bytes]) -> Ids:
     """Return ids as rows."""
     return np.frombuffer(b"".join(ids), "<u8").reshape(-1, 2)
@@ -146,15 +151,11 @@ def _stored(column: U64 | U32) -> bytes:
 
 
 def _decode_packs(payload: bytes, count: int) -> list[PackInfo]:
+    ids = split_ids(payload[_COUNTS.size : _COUNTS.size + count * ID_SIZE])
     sizes_at = _COUNTS.size + count * ID_SIZE
-    kinds_at = sizes_at + 4 * count
-    sizes = np.frombuffer(payload, "<u4", count, sizes_at)
-    return [
-        PackInfo(
-            payload[_COUNTS.size + i * ID_SIZE :][:ID_SIZE], int(sizes[i]), ObjectKind(payload[kinds_at + i])
-        )
-        for i in range(count)
-    ]
+    sizes = np.frombuffer(payload, "<u4", count, sizes_at).tolist()
+    kinds = map(ObjectKind, payload[sizes_at + 4 * count :][:count])
+    return [PackInfo(*pack) for pack in zip(ids, sizes, kinds, strict=True)]
 
 
 def _columns_in(payload: bytes | mmap.mmap, start: int, count: int) -> Entries:

@@ -12,7 +12,6 @@ from vmkeep.repository.index_object import Entries, PackInfo, ids_of
 from vmkeep.repository.layout import (
     HEADER_SIZE,
     ID_SIZE,
-    MAX_CHUNK_SIZE,
     ObjectKind,
     RecordKind,
     check_header,
@@ -20,7 +19,7 @@ from vmkeep.repository.layout import (
     new_object_id,
     object_name,
 )
-from vmkeep.repository.sealing import RECORD_OVERHEAD, Compressed, Sealer
+from vmkeep.repository.sealing import Compressed, Sealer
 
 PACK_TARGET: Final = 32 * MIB
 _MAX_RECORDS = 1 << 15
@@ -50,15 +49,13 @@ class PackBuilder:
         header = encode_header(self._pack_kind, self._pack_id)
         self._seal = sealer.seal_of(object_name(self._pack_kind, self._pack_id), header)
         self._target = target
-        self._buffer = bytearray(max(target, HEADER_SIZE) + MAX_CHUNK_SIZE + RECORD_OVERHEAD)
-        self._buffer[:HEADER_SIZE] = header
-        self._end = HEADER_SIZE
+        self._data = bytearray(header)
         self._rows: list[tuple[bytes, int]] = []
 
     @property
     def full(self) -> bool:
         """Whether it is time to close the pack."""
-        return self._end >= self._target or len(self._rows) >= _MAX_RECORDS
+        return len(self._data) >= self._target or len(self._rows) >= _MAX_RECORDS
 
     def add(self, record_id: bytes, packed: Compressed) -> None:
         """Append a record; the pack must not be full."""
@@ -69,23 +66,20 @@ class PackBuilder:
         lengths = np.array([length for _, length in self._rows], np.uint32)
         offsets = HEADER_SIZE + np.concatenate(([0], np.cumsum(lengths[:-1]))).astype(np.uint32)
         table = Compressed(b"".join(_ROW.pack(*row) for row in self._rows))
-        del self._buffer[self._end :]
-        self._buffer += bytes(RECORD_OVERHEAD + len(table.payload))
         table_length = self._append(RecordKind.TABLE, self._pack_id, table)
-        self._buffer += _FOOTER.pack(table_length, _FOOTER_MAGIC)
+        self._data += _FOOTER.pack(table_length, _FOOTER_MAGIC)
         ids = ids_of([record_id for record_id, _ in self._rows])
         nowhere = np.zeros(len(ids), np.uint32)
         return FinishedPack(
-            PackInfo(self._pack_id, len(self._buffer), self._pack_kind),
-            self._buffer,
+            PackInfo(self._pack_id, len(self._data), self._pack_kind),
+            self._data,
             Entries(ids[:, 0], ids[:, 1], offsets, lengths, nowhere),
         )
 
     def _append(self, kind: RecordKind, record_id: bytes, packed: Compressed) -> int:
-        with memoryview(self._buffer) as view, view[self._end :] as rest:
-            length = self._seal.seal_into(rest, self._end, kind, record_id, packed)
-        self._end += length
-        return length
+        record = self._seal.seal(len(self._data), kind, record_id, packed)
+        self._data += record
+        return len(record)
 
 
 def read_table(sealer: Sealer, info: PackInfo, data: bytes) -> list[tuple[bytes, int, int]]:

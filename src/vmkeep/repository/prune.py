@@ -23,6 +23,7 @@ from vmkeep.repository.index_object import (
     decode_index,
     ids_of,
     no_entries,
+    split_ids,
 )
 from vmkeep.repository.layout import (
     FOLDERS,
@@ -40,7 +41,7 @@ from vmkeep.repository.pack_writer import PackWriter
 from vmkeep.repository.record_reader import RecordReader
 from vmkeep.repository.sealed_objects import SealedObjects
 from vmkeep.repository.sealing import Compressed
-from vmkeep.repository.tree import chunk_count, root_level, split_ids
+from vmkeep.repository.tree import chunk_count, root_level
 from vmkeep.repository.workers import Meter, Task, run_all
 
 _log = structlog.get_logger()

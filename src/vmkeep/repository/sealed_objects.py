@@ -15,7 +15,7 @@ from vmkeep.repository.layout import (
     new_object_id,
     object_name,
 )
-from vmkeep.repository.sealing import RECORD_OVERHEAD, Compressed, Sealer
+from vmkeep.repository.sealing import Compressed, Sealer
 from vmkeep.repository.store.protocol import ObjectStore
 
 
@@ -60,13 +60,9 @@ def seal_object(
 ) -> bytes:
     """Return the bytes of an object of one record; `openly` stands unencrypted before it."""
     header = encode_header(kind, object_id)
-    compressed = Compressed(payload)
-    offset = HEADER_SIZE + len(openly)
-    data = bytearray(offset + RECORD_OVERHEAD + len(compressed.payload))
-    data[:offset] = header + openly
     seal = sealer.seal_of(object_name(kind, object_id), header)
-    seal.seal_into(memoryview(data)[offset:], offset, RecordKind(kind), object_id, compressed)
-    return bytes(data)
+    record = seal.seal(len(header) + len(openly), RecordKind(kind), object_id, Compressed(payload))
+    return header + openly + record
 
 
 def open_object(

@@ -84,16 +84,10 @@ class ObjectSeal:
         self._name = name
         self._cipher = AESGCM(object_key)
 
-    def seal_into(
-        self, place: memoryview, offset: int, kind: RecordKind, record_id: bytes, packed: "Compressed"
-    ) -> int:
-        """Write the record that belongs at `offset` of the object to the start of `place`; return its length."""
-        length = RECORD_OVERHEAD + len(packed.payload)
-        place[0] = packed.method
-        self._cipher.encrypt_into(
-            _nonce(offset), packed.payload, _bound(kind, record_id, packed.method), place[1:length]
-        )
-        return length
+    def seal(self, offset: int, kind: RecordKind, record_id: bytes, packed: "Compressed") -> bytes:
+        """Return the record that belongs at `offset` of the object."""
+        bound = _bound(kind, record_id, packed.method)
+        return bytes((packed.method,)) + self._cipher.encrypt(_nonce(offset), packed.payload, bound)
 
     def open(
         self, record: bytes | memoryview, offset: int, kind: RecordKind, record_id: bytes, *, limit: int

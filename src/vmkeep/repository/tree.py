@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from vmkeep.repository.index_object import split_ids
 from vmkeep.repository.layout import FAN_OUT, ID_SIZE, NODE_SIZE, ZERO_ID, RecordKind
 from vmkeep.repository.record_reader import RecordReader
 
@@ -26,11 +27,6 @@ def root_level(count: int) -> int:
     while FAN_OUT ** (level + 1) < count:
         level += 1
     return level
-
-
-def split_ids(node: bytes) -> list[bytes]:
-    """Return the ids in a node, or in any run of ids."""
-    return [node[start : start + ID_SIZE] for start in range(0, len(node), ID_SIZE)]
 
 
 class NodeReader:

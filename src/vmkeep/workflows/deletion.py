@@ -25,7 +25,7 @@ class DeleteItemData:
         for data in run.step("Plan", lambda: self._plan(item_id)):
             removal = Removal.from_json(data)
             run.step(f"Delete recovery point {removal.point_id}", partial(self._remove, removal))
-        run.step("Forget item", lambda: self._forget(item_id))
+        run.step("Delete item", lambda: self._delete_item(item_id))
 
     def undo(self, run: JobRun, arguments: Arguments, failure: StepFailed) -> None:
         """Leave it: what is deleted stays deleted, the rest can be deleted by the next job."""
@@ -41,6 +41,6 @@ class DeleteItemData:
     def _remove(self, removal: Removal) -> Json:
         remove(self._pillars, removal, on_progress=lambda _done, _all: None, cancelled=lambda: False)
 
-    def _forget(self, item_id: str) -> Json:
+    def _delete_item(self, item_id: str) -> Json:
         if any(item.id == item_id for item in self._catalog.list_items()):
             self._catalog.delete_item(item_id)

@@ -1,0 +1,43 @@
+"""Picks the implementations: SQLite, a local keyring, this host's libvirt, DBOS."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from vmkeep.base.clock import Clock
+from vmkeep.catalog import Catalog
+from vmkeep.keyvault.local_keyring import LocalKeyring
+from vmkeep.server.host import open_host
+from vmkeep.server.parts import Parts
+from vmkeep.server.repositories import VaultRepositories
+from vmkeep.server.settings import Settings
+from vmkeep.workflows import Engine, Limits
+
+
+@contextmanager
+def assemble(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Parts]:
+    """Make the parts of `vmkeep up`; jobs that a killed service left are taken up. Closes them in reverse."""
+    limits = Limits(transfers_at_once=settings.transfers)
+    with ExitStack() as stack:
+        catalog = Catalog(f"sqlite:///{state_dir}/catalog.db", clock)
+        stack.callback(catalog.close)
+        fabric = stack.enter_context(open_host(settings, state_dir, clock))
+        repositories = VaultRepositories(
+            LocalKeyring(state_dir / "master.key"),
+            clock,
+            default_place=settings.repository or str(state_dir.absolute() / "vaults"),
+            grace=limits.prune_grace,
+        )
+        restored = Path(settings.restore_dir) if settings.restore_dir else state_dir.absolute() / "restored"
+        engine = Engine(
+            catalog,
+            fabric,
+            repositories,
+            clock,
+            dbos_url=f"sqlite:///{state_dir}/workflows.db",
+            limits=limits,
+            restored_dir=restored,
+        )
+        engine.launch()
+        stack.callback(engine.close)
+        yield Parts(catalog=catalog, engine=engine, fabric=fabric, repositories=repositories)
