@@ -30,20 +30,29 @@ def pieces(found: ExtentMap) -> list[Piece]:
 
 def test_unallocated_ranges_are_left_out() -> None:
     lines = [line(0, 10, present=False, data=False, zero=True), line(10, 5, offset=100), "]\n"]
-    assert pieces(read_map(lines, size_bytes=15)) == [Piece(10, 5, 0, 100)]
+    assert pieces(read_map(lines, size_bytes=15, plain=[True, True])) == [Piece(10, 5, 0, 100)]
 
 
 def test_allocated_zeros_are_told_from_unallocated_ones() -> None:
-    found = read_map([line(0, 10, zero=True, data=False)], size_bytes=10)
+    found = read_map([line(0, 10, zero=True, data=False)], size_bytes=10, plain=[True, True])
     assert list(found.extents()) == [Extent(0, 10, ExtentKind.ZERO)]
 
 
 def test_data_without_a_plain_place_is_opaque() -> None:
-    assert pieces(read_map([line(0, 10)], size_bytes=10)) == [Piece(0, 10, OPAQUE, 0)]
+    assert pieces(read_map([line(0, 10)], size_bytes=10, plain=[True, True])) == [Piece(0, 10, OPAQUE, 0)]
+
+
+def test_data_in_a_file_beside_the_image_is_opaque() -> None:
+    found = read_map(
+        [line(0, 10, offset=0), line(10, 10, depth=1, offset=70)], size_bytes=20, plain=[False, True]
+    )
+    assert pieces(found) == [Piece(0, 10, OPAQUE, 0), Piece(10, 10, 1, 70)]
 
 
 def test_ranges_past_the_end_of_the_disk_are_cut() -> None:
-    assert pieces(read_map([line(0, 1024, offset=0)], size_bytes=1000)) == [Piece(0, 1000, 0, 0)]
+    assert pieces(read_map([line(0, 1024, offset=0)], size_bytes=1000, plain=[True, True])) == [
+        Piece(0, 1000, 0, 0)
+    ]
 
 
 def test_ranges_that_follow_each_other_in_one_file_are_joined() -> None:
@@ -53,7 +62,7 @@ def test_ranges_that_follow_each_other_in_one_file_are_joined() -> None:
         line(15, 5, offset=300),
         line(20, 5, offset=305, depth=1),
     ]
-    assert pieces(read_map(lines, size_bytes=25)) == [
+    assert pieces(read_map(lines, size_bytes=25, plain=[True, True])) == [
         Piece(0, 15, 0, 100),
         Piece(15, 5, 0, 300),
         Piece(20, 5, 1, 305),

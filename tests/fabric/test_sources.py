@@ -148,6 +148,20 @@ def test_compressed_base_of_a_cloud_image_is_read(tmp_path: Path, copy: Path) ->
         assert reads_right(disks, point, copy)
 
 
+def test_base_with_its_data_in_another_file_is_read(tmp_path: Path, copy: Path) -> None:
+    disk = Disk(tmp_path, size=MIB)
+    disk.active = tmp_path / "split.qcow2"
+    qemu_img("create", "-q", "-f", "qcow2", "-o", f"data_file={tmp_path}/split.data", disk.active, "8M")
+    disk.do("write -P 5 0 1M", "write -P 6 3M 64k")
+    first = disk.freeze()
+    disk.do("write -P 7 64k 4k")
+    second = disk.freeze()
+    with opened(first) as disks:
+        assert reads_right(disks, first, copy)
+    with opened(second, first) as disks:
+        assert reads_right(disks, second, copy)
+
+
 def test_many_threads_read_anything_even_what_did_not_change(tmp_path: Path) -> None:
     disk = Disk(tmp_path)
     disk.do("write -P 1 0 8M")

@@ -21,6 +21,8 @@ class Image:
     path: str
     format: DiskFormat
     size_bytes: int
+    plain: bool = True
+    """Whether data is in the file itself, not in another one that it names (`data_file`)."""
 
 
 Chain = tuple[Image, ...]
@@ -43,7 +45,12 @@ def read_chain(path: str, image_format: DiskFormat) -> Chain:
         if image.get("full-backing-filename") and not image.get("backing-filename-format"):
             raise ImageUnreadable(str(image["filename"]), "it does not name the format of its backing file")
     return tuple(
-        Image(same(str(image["filename"])), _known_format(image), int(image["virtual-size"]))
+        Image(
+            same(str(image["filename"])),
+            _known_format(image),
+            int(image["virtual-size"]),
+            plain="data-file" not in image.get("format-specific", {}).get("data", {}),
+        )
         for image in reversed(described)
     )
 

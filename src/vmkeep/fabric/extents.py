@@ -17,7 +17,7 @@ from vmkeep.model.disk_io import Extent, ExtentKind
 
 ZERO = -1
 OPAQUE = -2
-"""Data without a plain place in a file: compressed clusters, say."""
+"""Data without a plain place in a file of the chain: compressed clusters, or an external data file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +120,15 @@ def map_images(images: Sequence[Image], *, size_bytes: int) -> ExtentMap:
     spec = json.dumps(image_spec(images, whole=False))
     arguments = ["map", "-U", "--output=json", f"json:{spec}"]
     with qemu_img.lines(arguments, path=images[-1].path) as lines:
-        return read_map(lines, size_bytes=size_bytes)
+        plain = [image.plain for image in reversed(images)]
+        return read_map(lines, size_bytes=size_bytes, plain=plain)
 
 
-def read_map(lines: Iterable[str], *, size_bytes: int) -> ExtentMap:
-    """Read what `qemu-img map --output=json` prints: one range a line. Ranges nobody allocated are left out."""
+def read_map(lines: Iterable[str], *, size_bytes: int, plain: Sequence[bool]) -> ExtentMap:
+    """Read what `qemu-img map --output=json` prints: one range a line. Ranges nobody allocated are left out.
+
+    `plain` tells of each file, newest first, whether offsets are offsets in that file.
+    """
     found = ExtentMap()
     for line in lines:
         text = line.strip().strip("[],")
@@ -133,13 +137,13 @@ def read_map(lines: Iterable[str], *, size_bytes: int) -> ExtentMap:
         entry = json.loads(text)
         length = min(entry["length"], size_bytes - entry["start"])
         if entry["present"] and length > 0:
-            found.append(_read_entry(entry, length))
+            found.append(_read_entry(entry, length, plain))
     return found
 
 
-def _read_entry(entry: dict[str, Any], length: int) -> Piece:  # qemu-img's JSON
+def _read_entry(entry: dict[str, Any], length: int, plain: Sequence[bool]) -> Piece:  # qemu-img's JSON
     if entry["zero"]:
         return Piece(entry["start"], length, ZERO, 0)
-    if "offset" not in entry:
+    if "offset" not in entry or not plain[entry["depth"]]:
         return Piece(entry["start"], length, OPAQUE, 0)
     return Piece(entry["start"], length, entry["depth"], entry["offset"])

@@ -178,7 +178,8 @@ def _ports(bridge: str) -> list[str]:
 
 def _plug(ports: list[str], bridge: str) -> None:
     for port in ports:
-        _ip("link", "set", "dev", port, "master", bridge)
+        if Path(f"/sys/class/net/{port}").exists():  # its VM may have been stopped meanwhile
+            _ip("link", "set", "dev", port, "master", bridge)
 
 
 def _ip(*arguments: str) -> None:
