@@ -1,6 +1,7 @@
 """Any flipped bit, cut, or missing object is found, and the disks it hurts are named."""
 
 import pytest
+
 from tests.repository.scenes import (
     CHUNK,
     MemoryDisk,
@@ -11,7 +12,6 @@ from tests.repository.scenes import (
     prose,
     restored,
 )
-
 from vmkeep.base.errors import VmkeepError
 from vmkeep.repository import CheckReport, HurtDisk
 from vmkeep.repository.errors import ObjectDamaged, ObjectMissing, RecordMissing, WrongKey

@@ -7,8 +7,8 @@ from datetime import timedelta
 from itertools import count
 
 import pytest
-from tests.repository.scenes import CHUNK, MemoryDisk, data, new_repository, noise, open_repository, restored
 
+from tests.repository.scenes import CHUNK, MemoryDisk, data, new_repository, noise, open_repository, restored
 from vmkeep.base.clock import FakeClock
 from vmkeep.repository import Repository
 from vmkeep.repository.errors import RepositoryChanged

@@ -5,6 +5,7 @@ from datetime import timedelta
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+
 from tests.repository.scenes import (
     CHUNK,
     MemoryDisk,
@@ -15,7 +16,6 @@ from tests.repository.scenes import (
     restored,
     zeros,
 )
-
 from vmkeep.base.clock import FakeClock
 from vmkeep.repository import Repository
 from vmkeep.repository.store.memory import MemoryStore
