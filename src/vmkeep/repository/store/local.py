@@ -45,10 +45,13 @@ class LocalStore:
         """Create the object; on return it is on stable storage."""
         path, staged = self._root / name, self._staging / new_guid()
         with self._translated(name):
-            self._make_folder(path.parent)
+            self._raise_if_gone()
             try:
                 _write_synced(staged, data)
+                self._make_folder(path.parent)
                 os.link(staged, path)
+            except FileExistsError as error:
+                raise ObjectExists(self.place, name) from error
             finally:
                 staged.unlink(missing_ok=True)
             _sync_folder(path.parent)
@@ -69,6 +72,7 @@ class LocalStore:
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield the objects in the folder `prefix` and below."""
         with self._translated(prefix):
+            self._raise_if_gone()
             for folder, folders, files in os.walk(self._root / prefix):
                 if _STAGING in folders:
                     folders.remove(_STAGING)
@@ -88,6 +92,11 @@ class LocalStore:
         with self._translated(name), suppress(FileNotFoundError):
             path.unlink()
             _sync_folder(path.parent)
+
+    def _raise_if_gone(self) -> None:
+        """Tell an unmounted place from an empty one."""
+        if not self._staging.is_dir():
+            raise StoreUnreachable(self.place, "what was mounted there is gone")
 
     def _make_folder(self, folder: Path) -> None:
         """Make `folder`, and make the names of new folders durable in theirs."""
@@ -112,8 +121,6 @@ class LocalStore:
         """Raise our errors for the operating system's."""
         try:
             yield
-        except FileExistsError as error:
-            raise ObjectExists(self.place, name) from error
         except FileNotFoundError as error:
             raise ObjectMissing(self.place, name) from error
         except OSError as error:
