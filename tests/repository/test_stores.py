@@ -119,7 +119,7 @@ def test_local_store_leaves_no_trace_of_a_put_that_failed(tmp_path: Path) -> Non
 
 
 def test_local_store_removes_what_a_crashed_writer_staged_a_day_ago(tmp_path: Path) -> None:
-    LocalStore(tmp_path)
+    (tmp_path / ".staging").mkdir()
     old, fresh = tmp_path / ".staging/old", tmp_path / ".staging/fresh"
     for path in (old, fresh):
         path.write_bytes(b"half an obj")
@@ -131,8 +131,17 @@ def test_local_store_removes_what_a_crashed_writer_staged_a_day_ago(tmp_path: Pa
 
 def test_place_that_is_a_file_is_no_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreUnreachable):
-        LocalStore(tmp_path / "file")
+    store = LocalStore(tmp_path / "file")
+    for use in (lambda: store.get("config"), lambda: store.put("config", b"x")):
+        with pytest.raises(StoreUnreachable):
+            use()
+
+
+def test_looking_at_a_place_makes_nothing(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "new")
+    assert list(store.list("")) == []
+    store.delete("a")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("url", ["ftp://host/x", "s3://", "file://otherhost/x"])

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.repository.scenes import KEY
 
+from vmkeep.repository.index_object import split_ids
 from vmkeep.repository.layout import FAN_OUT, ID_SIZE, ZERO_ID
 from vmkeep.repository.sealing import Sealer
-from vmkeep.repository.tree import Tree, TreeUpdate, chunk_count, root_level, split_ids
+from vmkeep.repository.tree import Tree, TreeUpdate, chunk_count, root_level
 
 SEALER = Sealer(KEY)
 
