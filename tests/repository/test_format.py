@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+
 from tests.repository.scenes import (
     CHUNK,
     KEY,
@@ -17,7 +18,6 @@ from tests.repository.scenes import (
     prose,
     restored,
 )
-
 from vmkeep.repository.layout import FormatVersion, ObjectKind, RecordKind, encode_header
 from vmkeep.repository.sealing import Compressed, Method, RepositoryKey, Sealer
 from vmkeep.repository.store.memory import MemoryStore

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.repository.scenes import KEY
 
+from tests.repository.scenes import KEY
 from vmkeep.repository.errors import ObjectDamaged
 from vmkeep.repository.index import Index, Location
 from vmkeep.repository.index_object import (

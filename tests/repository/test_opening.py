@@ -1,6 +1,6 @@
 import pytest
-from tests.repository.scenes import CHUNK, KEY, MemoryDisk, new_repository, noise, open_repository, restored
 
+from tests.repository.scenes import CHUNK, KEY, MemoryDisk, new_repository, noise, open_repository, restored
 from vmkeep.base.clock import FakeClock
 from vmkeep.base.errors import InvalidValue
 from vmkeep.repository import Repository, RepositoryKey

@@ -4,8 +4,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.repository.scenes import KEY, MemoryDisk, noise, open_repository, restored
 
+from tests.repository.scenes import KEY, MemoryDisk, noise, open_repository, restored
 from vmkeep.base.clock import FakeClock
 from vmkeep.repository import Repository, open_store
 from vmkeep.repository.errors import NotARepository, StoreFull, StoreUnreachable

@@ -1,8 +1,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.repository.scenes import data, zeros
 
+from tests.repository.scenes import data, zeros
 from vmkeep.model.disk_io import Extent, ExtentKind
 from vmkeep.repository.plan import Span, plan_runs, plan_spans
 

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.repository.scenes import KEY
 
+from tests.repository.scenes import KEY
 from vmkeep.repository.index_object import split_ids
 from vmkeep.repository.layout import FAN_OUT, ID_SIZE, ZERO_ID
 from vmkeep.repository.sealing import Sealer
