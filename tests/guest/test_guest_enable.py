@@ -17,8 +17,8 @@ def test_backup_reports_success_with_disks_and_freeze(guest: Guest, kernel: Kern
     enable(guest, 0, kernel)
     status, report, telemetry = guest.status(0), guest.report(0), guest.telemetry(0)
     assert (status["status"], status["code"], status["operation"]) == ("success", "1", "Enable")
-    assert report["status"]["taskId"] == "task-1"
-    assert json.loads(report["status"]["formattedMessage"]["message"])["snapshotConsistency"] == 0
+    assert report["taskId"] == "task-1"
+    assert json.loads(report["formattedMessage"]["message"])["snapshotConsistency"] == 0
     assert report["snapshotInfo"] == [
         {
             "isSuccessful": True,
@@ -172,7 +172,7 @@ def test_freeze_failure_lowers_the_consistency_when_the_host_allows_it(
     report = guest.report(0)
     assert guest.status(0)["code"] == "1"
     assert report["vmHealthInfo"] == {"vmHealthState": 128, "vmHealthStatusCode": 121}
-    assert json.loads(report["status"]["formattedMessage"]["message"])["snapshotConsistency"] == 3
+    assert json.loads(report["formattedMessage"]["message"])["snapshotConsistency"] == 3
     assert host.last("postsnapshot")["frozenMounts"] == []
 
 

@@ -95,7 +95,7 @@ class Guest:
         return status
 
     def report(self, number: int) -> dict[str, Any]:
-        report: dict[str, Any] = json.loads(self.status(number)["substatus"][0]["name"])[0]
+        report: dict[str, Any] = json.loads(self.status(number)["substatus"][0]["name"])[0]["status"]
         return report
 
     def telemetry(self, number: int) -> dict[str, str]:

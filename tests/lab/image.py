@@ -1,7 +1,7 @@
 """The guest's disks, built from Debian packages and kept in a cache.
 
 `os.qcow2` has an MBR, GRUB in front of its only partition (ext4, label `root`) and boots anywhere; `data.raw` is an
-empty xfs (label `data`). No loop device is needed: mke2fs fills the file system from a folder.
+empty ext4 (label `data`). No loop device is needed: mke2fs fills the file system from a folder.
 """
 
 import hashlib
@@ -90,7 +90,7 @@ def build(folder: Path) -> None:
     shutil.rmtree(tree)
     data = folder / "data.raw"
     create_sparse(data, DATA_SIZE)
-    run("mkfs.xfs", "-q", "-L", "data", data)
+    run("mke2fs", "-q", "-t", "ext4", "-L", "data", data)
 
 
 def build_tree(tree: Path) -> None:

@@ -1,7 +1,7 @@
 """The lab as seen from inside: its libvirt, its network, its guests."""
 
-import itertools
 import os
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,13 +25,10 @@ class Lab:
     def __init__(self) -> None:
         self.folder = scratch()
         self.connection = open_libvirt()
-        self._numbers = itertools.count(1)
 
     def new_folder(self, name: str) -> Path:
         """Return a new empty folder that lives as long as the lab."""
-        folder = self.folder / "guests" / f"{name}-{next(self._numbers)}"
-        folder.mkdir(parents=True)
-        return folder
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
     def put_network(self) -> None:
         """Start the network `vmkeep` unless there is one."""

@@ -46,7 +46,7 @@ def machine_xml(identity: Identity, disks: Mapping[str, DiskFile], console: Path
   <devices>
     {"".join(disk_xml(device, disk) for device, disk in disks.items())}
     <interface type='network'>
-      <mac address='{identity.mac}'/><source network='vmkeep'/><model type='virtio'/>
+      <mac address='{identity.mac}'/><source network='vmkeep'/><model type='virtio'/><rom enabled='no'/>
     </interface>
     <serial type='pty'><log file='{console}'/></serial>
     <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>

@@ -28,9 +28,10 @@ NOT_PERMITTED = 77
 """Exit code when this machine does not allow labs."""
 PREFIX = "vmkeep-lab."
 UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--")
-PROBE = (
-    "ip link add probe type bridge && ip tuntap add dev probe0 mode tap && ip link set probe0 master probe"
-)
+PROBE = """
+mount -t tmpfs tmpfs /run && mount -t sysfs sysfs /sys &&
+ip link add probe type bridge && ip tuntap add dev probe0 mode tap && ip link set probe0 master probe
+"""
 PRIVATE = ("/etc/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/var/log/libvirt")
 QEMU_CONF = """\
 user = "root"

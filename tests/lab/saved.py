@@ -53,6 +53,7 @@ def save(name: str, folder: Path) -> None:
         guest.wait_until_up()
         give_identity(guest, identity)
         guest.wait_for(ready.is_set, "the Azure agent is ready", limit_s=READY_LIMIT_S)
+        guest.run("mountpoint", "-q", "/data")
         guest.run("sync")
         guest.domain.save(str(folder / "memory"))
     (folder / "machine.xml").write_text(connection.saveImageGetXMLDesc(str(folder / "memory")))

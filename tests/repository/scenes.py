@@ -25,17 +25,9 @@ class MemoryDisk:
     def size_bytes(self) -> int:
         return len(self.content)
 
-    @size_bytes.setter
-    def size_bytes(self, _: int) -> None:
-        raise AttributeError
-
     @property
     def incremental(self) -> bool:
         return self.changes is not None
-
-    @incremental.setter
-    def incremental(self, _: bool) -> None:
-        raise AttributeError
 
     def extents(self) -> Iterator[Extent]:
         if self.changes is not None:

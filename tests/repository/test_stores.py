@@ -1,13 +1,12 @@
 """The contract that every store keeps."""
 
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from vmkeep.base.clock import FakeClock
 from vmkeep.base.errors import InvalidValue
@@ -29,30 +28,6 @@ from vmkeep.repository.store.retrying import RetryingStore
 S3_OPTIONS = {"access_key_id": "id", "secret_access_key": "secret", "region": "us-east-1"}
 
 
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def s3_url(s3_endpoint: str, request: pytest.FixtureRequest) -> str:
-    bucket = f"bucket-{abs(hash(request.node.name))}"
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3_endpoint,
-        aws_access_key_id="id",
-        aws_secret_access_key="secret",
-        region_name="us-east-1",
-    )
-    client.create_bucket(Bucket=bucket)
-    client.close()
-    return f"s3://{bucket}/some/prefix"
-
-
 @pytest.fixture(
     params=["memory", "local", pytest.param("s3", marks=pytest.mark.slow), "retrying", "faulty", "crashing"]
 )
@@ -61,8 +36,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
         case "local":
             return open_store(f"file://{tmp_path}/new/folder")
         case "s3":
-            endpoint = request.getfixturevalue("s3_endpoint")
-            return open_store(request.getfixturevalue("s3_url"), {**S3_OPTIONS, "endpoint": endpoint})
+            return open_store(request.getfixturevalue("s3_url"), request.getfixturevalue("s3_options"))
         case "retrying":
             return RetryingStore(MemoryStore(), FakeClock())
         case "faulty":
@@ -145,7 +119,7 @@ def test_local_store_leaves_no_trace_of_a_put_that_failed(tmp_path: Path) -> Non
 
 
 def test_local_store_removes_what_a_crashed_writer_staged_a_day_ago(tmp_path: Path) -> None:
-    LocalStore(tmp_path)
+    (tmp_path / ".staging").mkdir()
     old, fresh = tmp_path / ".staging/old", tmp_path / ".staging/fresh"
     for path in (old, fresh):
         path.write_bytes(b"half an obj")
@@ -157,8 +131,17 @@ def test_local_store_removes_what_a_crashed_writer_staged_a_day_ago(tmp_path: Pa
 
 def test_place_that_is_a_file_is_no_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises((StoreUnreachable, ObjectExists)):
-        LocalStore(tmp_path / "file")
+    store = LocalStore(tmp_path / "file")
+    for use in (lambda: store.get("config"), lambda: store.put("config", b"x")):
+        with pytest.raises(StoreUnreachable):
+            use()
+
+
+def test_looking_at_a_place_makes_nothing(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "new")
+    assert list(store.list("")) == []
+    store.delete("a")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("url", ["ftp://host/x", "s3://", "file://otherhost/x"])
@@ -215,28 +198,26 @@ def test_put_that_took_effect_unheard_is_success() -> None:
         store.put("a", b"other data")
 
 
-@pytest.mark.slow
-def test_full_disk_is_named_and_leaves_what_was_stored(tmp_path: Path) -> None:
-    if os.geteuid() != 0 or os.system(f"mount -t tmpfs -o size=1m tmpfs {tmp_path}") != 0:  # noqa: S605
-        pytest.fail("this test mounts a small tmpfs: run it as root")
-    try:
-        store = LocalStore(tmp_path)
-        store.put("small", b"x" * 1000)
-        with pytest.raises(StoreFull):
-            store.put("large", bytes(2 << 20))
-        assert [info.name for info in store.list("")] == ["small"]
-        store.put("another", b"y" * 1000)
-    finally:
-        os.system(f"umount {tmp_path}")  # noqa: S605
+@pytest.fixture
+def small_place(tmp_path: Path) -> Iterator[Path]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=True)
+    yield tmp_path
+    subprocess.run(["umount", tmp_path], check=True)
 
 
 @pytest.mark.slow
-def test_read_only_place_refuses(tmp_path: Path) -> None:
-    os.system(f"mount -t tmpfs tmpfs {tmp_path}")  # noqa: S605
-    try:
-        store = LocalStore(tmp_path)
-        os.system(f"mount -o remount,ro {tmp_path}")  # noqa: S605
-        with pytest.raises(StoreRefused):
-            store.put("a", b"x")
-    finally:
-        os.system(f"umount {tmp_path}")  # noqa: S605
+def test_full_disk_is_named_and_leaves_what_was_stored(small_place: Path) -> None:
+    store = LocalStore(small_place)
+    store.put("small", b"x" * 1000)
+    with pytest.raises(StoreFull):
+        store.put("large", bytes(2 << 20))
+    assert [info.name for info in store.list("")] == ["small"]
+    store.put("another", b"y" * 1000)
+
+
+@pytest.mark.slow
+def test_read_only_place_refuses(small_place: Path) -> None:
+    store = LocalStore(small_place)
+    subprocess.run(["mount", "-o", "remount,ro", small_place], check=True)
+    with pytest.raises(StoreRefused):
+        store.put("a", b"x")

@@ -83,21 +83,21 @@ class Reporter:
                 "taskId": task_id,
                 "commandStartTimeUTCTicks": ticks,
                 "formattedMessage": {"lang": "en-US", "message": _message_text(outcome)},
-            },
-            "storageDetails": {
-                "partitionCount": outcome.partitions,
-                "totalUsedSizeInBytes": outcome.used_bytes,
-                "isStoragespacePresent": False,
-                "isSizeComputationFailed": False,
-            },
-            "telemetryData": [
-                {"Key": key, "Value": value} for key, value in self._telemetry(outcome).items()
-            ],
-            "uniqueMachineId": self._machine,
-            "snapshotInfo": [_disk_entry(disk) for disk in outcome.disks],
-            "vmHealthInfo": {
-                "vmHealthState": codes.health_state(outcome.health_code),
-                "vmHealthStatusCode": outcome.health_code,
+                "storageDetails": {
+                    "partitionCount": outcome.partitions,
+                    "totalUsedSizeInBytes": outcome.used_bytes,
+                    "isStoragespacePresent": False,
+                    "isSizeComputationFailed": False,
+                },
+                "telemetryData": [
+                    {"Key": key, "Value": value} for key, value in self._telemetry(outcome).items()
+                ],
+                "uniqueMachineId": self._machine,
+                "snapshotInfo": [_disk_entry(disk) for disk in outcome.disks],
+                "vmHealthInfo": {
+                    "vmHealthState": codes.health_state(outcome.health_code),
+                    "vmHealthStatusCode": outcome.health_code,
+                },
             },
         }
         # .NET readers know a date by its escaped slashes.

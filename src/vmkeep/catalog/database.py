@@ -20,7 +20,12 @@ from vmkeep.catalog.errors import CatalogTooNew, CatalogUnavailable
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _MIGRATION_LOCK = 0x766D6B65  # "vmke": one number, known to every vmkeep on the same PostgreSQL
-_SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000")
+_SQLITE_PRAGMAS = (
+    "busy_timeout=30000",
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+)  # patience first
 
 
 class Database:

@@ -18,12 +18,17 @@ from vmkeep.fabric.freeze_watchdog import FreezeWatchdog
 from vmkeep.fabric.layer_switch import LayerSwitch
 from vmkeep.fabric.verdict import judge
 from vmkeep.fabric.wire.errors import AgentUnavailable, SnapshotCancelled, SnapshotStatusMissing
+from vmkeep.fabric.wire.report import AgentReport
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.fabric.wire.tasks import FROZEN, THAWED, DiskSnapshot, SnapshotRequest
 from vmkeep.model.machine import Consistency
 from vmkeep.model.restore_point import Warned
 
 log = structlog.get_logger()
+
+SETTLING_S = 15.0
+"""Two polls of an agent and some: after a start of the service every living agent was heard by then."""
+LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ class Ladder:
     def _by_extension(self) -> Reached:
         if self.wire is None:
             return Reached(None)
-        report = self.wire.report(self._vm_uuid)
+        report = self._heard(self.wire)
         if not report.ready:
             age_s = report.status_age_s
             age = "never" if age_s is None else f"{age_s:.0f} s ago"
@@ -80,6 +85,14 @@ class Ladder:
         with self._watchdog() as watchdog:
             reached = self._ask_extension(self.wire, watchdog)
         return self._with_freeze(reached, watchdog)
+
+    def _heard(self, wire: WireServer) -> AgentReport:
+        """Return what is known of the agent; right after the wire server's start, let it be heard first."""
+        while not (report := wire.report(self._vm_uuid)).ready and wire.up_s < SETTLING_S:
+            self._check_cancelled()
+            self.on_phase("waiting to hear the VM agent")
+            self.clock.sleep(LOOK_S)
+        return report
 
     def _ask_extension(self, wire: WireServer, watchdog: FreezeWatchdog) -> Reached:
         trouble: list[VmkeepError] = []

@@ -38,10 +38,20 @@ class DiskSource(Protocol):
     zeros now (they may have held data before). `read` may be called from several threads at once.
     """
 
-    name: str
-    """Stable name of the disk inside the VM, such as `vda`."""
-    size_bytes: int
-    incremental: bool
+    @property
+    def name(self) -> str:
+        """Stable name of the disk inside the VM, such as `vda`."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Virtual size."""
+        ...
+
+    @property
+    def incremental(self) -> bool:
+        """Whether the ranges not mentioned are unchanged, rather than zeros."""
+        ...
 
     def extents(self) -> Iterator[Extent]:
         """Yield the ranges to look at, ascending; each call starts afresh."""
@@ -55,7 +65,10 @@ class DiskSource(Protocol):
 class DiskTarget(Protocol):
     """A new, empty disk that reads as zeros until written. `write` may be called from several threads at once."""
 
-    size_bytes: int
+    @property
+    def size_bytes(self) -> int:
+        """Virtual size."""
+        ...
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write `data` at `offset`."""

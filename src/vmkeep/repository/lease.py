@@ -3,11 +3,13 @@
 import json
 import os
 import socket
+from contextlib import suppress
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Final, Self
 
 from vmkeep.base.clock import Clock
+from vmkeep.base.errors import VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.repository.errors import ObjectDamaged, ObjectExists, PruneRunning
 from vmkeep.repository.layout import PRUNE_LEASE_NAME, ObjectKind
@@ -38,8 +40,9 @@ class PruneLease:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._is_ours():
-            self._objects.store.delete(PRUNE_LEASE_NAME)
+        with suppress(VmkeepError):  # an error of the prune matters more, and the lease runs out by itself
+            if self._is_ours():
+                self._objects.store.delete(PRUNE_LEASE_NAME)
 
     def renew(self) -> None:
         """Hold it for another 15 minutes, or raise PruneRunning when somebody else took it."""

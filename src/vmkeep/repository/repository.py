@@ -22,7 +22,7 @@ from vmkeep.repository.store.protocol import ObjectStore
 from vmkeep.repository.tree import NodeReader
 from vmkeep.repository.workers import Meter
 
-DEFAULT_CHUNK_SIZE: Final = 256 * KIB
+DEFAULT_CHUNK_SIZE: Final = 128 * KIB
 
 
 class Repository:

@@ -6,7 +6,7 @@ A node's place is its level (0 is a leaf) and its number among the nodes of that
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from vmkeep.repository.index_object import split_ids
 from vmkeep.repository.layout import FAN_OUT, ID_SIZE, NODE_SIZE, ZERO_ID, RecordKind
@@ -27,6 +27,14 @@ def root_level(count: int) -> int:
     while FAN_OUT ** (level + 1) < count:
         level += 1
     return level
+
+
+class NodeSource(Protocol):
+    """What a tree asks for."""
+
+    def read(self, node_id: bytes) -> bytes:
+        """Return a node's 4096 bytes; of the zero id, zeros."""
+        ...
 
 
 class NodeReader:
@@ -56,7 +64,7 @@ class NodeReader:
 class Tree:
     """A stored tree over `count` chunks; nodes are read as they are needed."""
 
-    def __init__(self, nodes: NodeReader, root: bytes, count: int) -> None:
+    def __init__(self, nodes: NodeSource, root: bytes, count: int) -> None:
         self.root = root
         self.count = count
         self.root_level = root_level(count)

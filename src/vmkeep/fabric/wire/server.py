@@ -59,6 +59,8 @@ class WireServer:
             limits=limits,
             executor=self._handlers,
         )
+        self._clock = clock
+        self._started: float | None = None
         self._thread: threading.Thread | None = None
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
         self._stopping = asyncio.Event()
@@ -70,6 +72,7 @@ class WireServer:
         """Start serving; bridges are added with `listen`."""
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="wire", daemon=True)
         self._thread.start()
+        self._started = self._clock.monotonic()
 
     def stop(self) -> None:
         """Close everything and write down what was heard; a stopped server stays stopped."""
@@ -94,6 +97,11 @@ class WireServer:
         """Return what is known of the VM's agent."""
         agent = self._agents.find(vm_uuid)
         return agent.report() if agent else AgentReport(vm_uuid)
+
+    @property
+    def up_s(self) -> float:
+        """Seconds since `start`; 0 before."""
+        return 0.0 if self._started is None else self._clock.monotonic() - self._started
 
     def take_snapshot(self, vm_uuid: str, request: SnapshotRequest) -> SnapshotOutcome:
         """Have the VM's extension freeze the guest, and call `request.take` while it is frozen. Blocks.

@@ -27,7 +27,7 @@ _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EOPNOTSUPP}
 
 
 class LocalStore:
-    """Objects are files under `root`, which is made if need be; its file system must know hard links.
+    """Objects are files under `root`, which the first `put` makes if need be; its file system must know hard links.
 
     An object is written and synced under `.staging`, then linked to its name, which fails if the name is
     taken, and its folder is synced: it appears whole, once, and stays.
@@ -37,18 +37,22 @@ class LocalStore:
         self.place = str(root)
         self._root = root
         self._staging = root / _STAGING
-        with self._translated(""):
-            self._staging.mkdir(parents=True, exist_ok=True)
-            self._remove_abandoned()
+        self._settled = self._staging.is_dir()
+        if self._settled:
+            with self._translated(""):
+                self._remove_abandoned()
 
     def put(self, name: str, data: Bytes) -> None:
         """Create the object; on return it is on stable storage."""
         path, staged = self._root / name, self._staging / new_guid()
         with self._translated(name):
-            self._make_folder(path.parent)
+            self._settle()
             try:
                 _write_synced(staged, data)
+                self._make_folder(path.parent)
                 os.link(staged, path)
+            except FileExistsError as error:
+                raise ObjectExists(self.place, name) from error
             finally:
                 staged.unlink(missing_ok=True)
             _sync_folder(path.parent)
@@ -69,6 +73,7 @@ class LocalStore:
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield the objects in the folder `prefix` and below."""
         with self._translated(prefix):
+            self._raise_if_gone()
             for folder, folders, files in os.walk(self._root / prefix):
                 if _STAGING in folders:
                     folders.remove(_STAGING)
@@ -85,9 +90,22 @@ class LocalStore:
     def delete(self, name: str) -> None:
         """Make the object absent; on return that is on stable storage."""
         path = self._root / name
-        with self._translated(name), suppress(FileNotFoundError):
-            path.unlink()
-            _sync_folder(path.parent)
+        with self._translated(name):
+            self._raise_if_gone()
+            with suppress(FileNotFoundError):
+                path.unlink()
+                _sync_folder(path.parent)
+
+    def _raise_if_gone(self) -> None:
+        """Tell a place that was unmounted from an empty one."""
+        if self._settled and not self._staging.is_dir():
+            raise StoreUnreachable(self.place, "what was mounted there is gone")
+
+    def _settle(self) -> None:
+        self._raise_if_gone()
+        if not self._settled:
+            self._make_folder(self._staging)
+            self._settled = True
 
     def _make_folder(self, folder: Path) -> None:
         """Make `folder`, and make the names of new folders durable in theirs."""
@@ -112,9 +130,8 @@ class LocalStore:
         """Raise our errors for the operating system's."""
         try:
             yield
-        except FileExistsError as error:
-            raise ObjectExists(self.place, name) from error
         except FileNotFoundError as error:
+            self._raise_if_gone()
             raise ObjectMissing(self.place, name) from error
         except OSError as error:
             why = error.strerror or str(error)
