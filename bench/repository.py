@@ -211,7 +211,7 @@ def restic_steps(folder: Path, base: Path, changed: Path, _: Path) -> Steps:
         "full": lambda: backup(base),
         "incremental": lambda: backup(changed),
         "restore": lambda: measure(
-            [*restic, "restore", "latest", "--sparse", "--target", folder / "restic-out"], **environment
+            [*restic, "restore", "latest", "--target", folder / "restic-out"], **environment
         ),
     }
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import libvirt
 import pytest
 
 from tests.fabric.on_guests import (
@@ -16,6 +17,7 @@ from tests.fabric.on_guests import (
     reads_as,
 )
 from tests.lab.guest import Guest
+from tests.lab.machine import disk_files
 from vmkeep.fabric.errors import VmNotInDesirableState
 from vmkeep.fabric.fabric import Fabric
 from vmkeep.model.machine import Consistency, MachineState
@@ -75,6 +77,7 @@ def test_points_are_merged_in_any_order_and_the_rest_stays_right(
     for number in range(3):
         guest.write_file("/data/proof", bytes([number]) * 200_000)
         points.append(capture(fabric, guest.uuid, f"p{number}"))
+        assert disks_at_next_start(guest) == guest.disks
         copies[f"p{number}"] = copy_by_qemu(points[-1].disks[-1], tmp_path / f"p{number}")
     guest.write_file("/data/proof", b"last" * 50_000)
     last = guest.digest("/data/proof")
@@ -84,12 +87,16 @@ def test_points_are_merged_in_any_order_and_the_rest_stays_right(
         merge(fabric, points[number])
         del copies[f"p{number}"]
         assert all(reads_right(fabric, guest.uuid, point_id, copy) for point_id, copy in copies.items())
-    assert guest.disks == before
+    assert guest.disks == before == disks_at_next_start(guest)
     assert all(not layers_in(path.parent) for path in before.values())
     assert fabric.check() == []
     if state == "off":
         boot(guest)
     assert guest.digest("/data/proof") == last
+
+
+def disks_at_next_start(guest: Guest) -> dict[str, Path]:
+    return disk_files(guest.domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
 
 
 def reads_right(fabric: Fabric, vm_uuid: str, point_id: str, copy: Path) -> bool:

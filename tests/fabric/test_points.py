@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from vmkeep.fabric.chain import Fold
+from vmkeep.fabric.errors import JournalUnreadable
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState, stamp
 from vmkeep.model.machine import Consistency, DiskFormat
 from vmkeep.model.restore_point import CapturedDisk, RestorePoint, Warned
@@ -60,6 +61,16 @@ def test_half_written_file_is_not_seen(journal: PointJournal, tmp_path: Path) ->
     assert list(journal.read(VM)) == ["p0"]
     journal.put(record(1))
     assert list(journal.read(VM)) == ["p0", "p1"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"version": 2, "points": []}', '{"version": 1, "points": [{}]}'])
+def test_journal_that_cannot_be_understood_is_never_taken_for_an_empty_one(
+    journal: PointJournal, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / f"{VM}.json").write_text(text)
+    with pytest.raises(JournalUnreadable):
+        journal.put(record(0))
+    assert (tmp_path / f"{VM}.json").read_text() == text
 
 
 def test_fold_moves_the_newer_neighbour_down_and_shortens_all_chains(journal: PointJournal) -> None:

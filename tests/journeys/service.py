@@ -68,7 +68,7 @@ class RunningService:
         return self.state_dir.with_suffix(".log")
 
     @property
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         own = {"VMKEEP_STATE_DIR": str(self.state_dir), "VMKEEP_PORT": "0", **self.settings}
         return {**os.environ, **own}
 
@@ -76,7 +76,7 @@ class RunningService:
         """Start the service; return when it says it is ready."""
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [VMKEEP, "up"], stdout=subprocess.PIPE, stderr=log, text=True, env=self._environment
+                [VMKEEP, "up"], stdout=subprocess.PIPE, stderr=log, text=True, env=self.environment
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -112,7 +112,7 @@ class RunningService:
             text=True,
             check=False,
             timeout=WAIT_S,
-            env=self._environment,
+            env=self.environment,
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 

@@ -11,7 +11,7 @@ from vmkeep.fabric import guest_agent
 from vmkeep.fabric.chain import paths
 from vmkeep.fabric.errors import VmNotInDesirableState
 from vmkeep.fabric.fold import active_chain
-from vmkeep.fabric.host import Domain, Host
+from vmkeep.fabric.host import Domain, Host, translated
 from vmkeep.fabric.inventory import machine_state
 from vmkeep.fabric.ladder import Ladder, Reached
 from vmkeep.fabric.layer_switch import LayerSwitch, intended_point, prepare_switch
@@ -22,6 +22,8 @@ from vmkeep.model.machine import MachineState
 from vmkeep.model.restore_point import RestorePoint, Warned
 
 log = structlog.get_logger()
+
+_IN_WORDS = {MachineState.OTHER: "shutting down or suspended"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,7 @@ class Capturer:
             return made_before
         self.discard(vm_uuid, point_id)
         domain = self.host.get_domain(vm_uuid)
-        state = machine_state(domain)
-        if state not in {MachineState.RUNNING, MachineState.OFF}:
-            raise VmNotInDesirableState(domain.name(), state)
+        state = _capturable_state(domain)
         on_phase("planning layers")
         intent = PointRecord(intended_point(domain, point_id, self.clock.now()), PointState.INTENT)
         switch = prepare_switch(domain, intent.point, self.clock)
@@ -153,3 +153,15 @@ class Capturer:
         stamps = {disk.path: stamp(disk.path) for disk in point.disks}
         self.journal.put(PointRecord(point, PointState.COMPLETE, stamps))
         return point
+
+
+def _capturable_state(domain: Domain) -> MachineState:
+    """Return whether the VM is running or off. Raises VmNotInDesirableState."""
+    state = machine_state(domain)
+    if state not in {MachineState.RUNNING, MachineState.OFF}:
+        raise VmNotInDesirableState(domain.name(), _IN_WORDS.get(state, state))
+    with translated("tell the VM's state", vm_uuid=domain.UUIDString()):
+        saved = state is MachineState.OFF and domain.hasManagedSaveImage()
+    if saved:  # its memory would wake up on files that are frozen by then
+        raise VmNotInDesirableState(domain.name(), "saved to disk (managed save)")
+    return state

@@ -66,6 +66,11 @@ def paths(chain: Chain) -> tuple[str, ...]:
     return tuple(image.path for image in chain)
 
 
+def format_of(chain: Chain, path: str) -> DiskFormat:
+    """Return the format of a file of the chain."""
+    return next(image.format for image in chain if image.path == path)
+
+
 def layer_path(active_path: str, point_id: str) -> str:
     """Return the file for the layer that goes on `active_path` when `point_id` is captured."""
     active = Path(active_path)

@@ -67,6 +67,16 @@ class VmNotInDesirableState(VmkeepError):
 
 
 @dataclass(eq=False)
+class VmSaved(VmkeepError):
+    """The VM's memory was saved to disk together with the names of its layers, which must therefore stay."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "VM '{e.vm}' is saved to disk (managed save), so its layers cannot be merged"
+    remedy = "Start the VM, or drop the saved memory with `virsh managedsave-remove {e.vm}`."
+    vm: str
+
+
+@dataclass(eq=False)
 class NoDiskToCapture(VmkeepError):
     """The VM has no disk that a layer can be put on."""
 
@@ -216,6 +226,19 @@ class RestorePointInUse(VmkeepError):
     text = "restore point {e.point_id} is being read"
     remedy = "Wait for the transfer to end."
     point_id: str
+
+
+@dataclass(eq=False)
+class JournalUnreadable(VmkeepError):
+    """What is written down of a VM's restore points cannot be understood; nothing is done to the VM's disks."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "cannot read the journal {e.path}: {e.why}"
+    remedy = (
+        "Use the version of vmkeep that wrote it, or put the file back from a backup of the state folder."
+    )
+    path: str
+    why: str
 
 
 @dataclass(eq=False)

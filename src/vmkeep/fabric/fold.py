@@ -8,9 +8,9 @@ import structlog
 
 from vmkeep.base.clock import Clock
 from vmkeep.fabric import qemu_img
-from vmkeep.fabric.chain import Chain, Fold, above, block_indexes, paths, read_chain, same
+from vmkeep.fabric.chain import Chain, Fold, above, block_indexes, format_of, paths, read_chain, same
 from vmkeep.fabric.domain_xml import attribute, parse, unparse
-from vmkeep.fabric.errors import DiskBusy, MergeIncomplete
+from vmkeep.fabric.errors import DiskBusy, MergeIncomplete, VmSaved
 from vmkeep.fabric.host import Connection, Domain, translated
 from vmkeep.model.machine import DiskFormat
 
@@ -45,17 +45,18 @@ def active_chain(domain: Domain, disk: str) -> Chain:
 def fold(connection: Connection, domain: Domain, work: Fold, *, clock: Clock, tick: Tick) -> None:
     """Fold a layer that is in the VM's chain right above `work.lower`; safe to do again after any interruption.
 
-    Raises DiskBusy, MergeIncomplete, ImageUnreadable, VmVanished, HypervisorUnreachable, HypervisorRefused,
+    Raises DiskBusy, VmSaved, MergeIncomplete, ImageUnreadable, VmVanished, HypervisorUnreachable, HypervisorRefused,
     and whatever `tick` raises.
     """
     with translated(f"merge {work.upper}", vm_uuid=domain.UUIDString()):
+        chain = active_chain(domain, work.disk)
         if domain.isActive():
             _fold_live(domain, work, clock, tick)
+        elif domain.hasManagedSaveImage():
+            raise VmSaved(domain.name())
         else:
-            chain = active_chain(domain, work.disk)
             fold_files(chain, work, tick=tick)
-            if chain[-1].path == work.upper:
-                _redefine(connection, domain, work, chain[-2].format)
+        _redefine(connection, domain, work, format_of(chain, work.lower))
         if work.upper in paths(active_chain(domain, work.disk)):
             raise MergeIncomplete(domain.name(), work.upper)
     log.info("fabric.layer.merged", vm=domain.name(), disk=work.disk, layer=work.upper)
@@ -66,8 +67,8 @@ def fold_files(chain: Chain, work: Fold, *, tick: Tick) -> None:
     qemu_img.commit(work.upper, work.lower, tick=lambda: tick(0, 0))
     next_layer = above(paths(chain), work.upper)
     if next_layer is not None:
-        lower = next(image for image in chain if image.path == work.lower)
-        arguments = ["rebase", "-u", "-f", "qcow2", "-b", work.lower, "-F", lower.format, next_layer]
+        lower_format = format_of(chain, work.lower)
+        arguments = ["rebase", "-u", "-f", "qcow2", "-b", work.lower, "-F", lower_format, next_layer]
         qemu_img.run(arguments, path=next_layer)
 
 
@@ -124,12 +125,19 @@ def _abort(domain: Domain, work: Fold) -> None:
 
 
 def _redefine(connection: Connection, domain: Domain, work: Fold, image_format: DiskFormat) -> None:
-    """Put a VM that is off back on `work.lower`, unless it was started meanwhile: then it keeps `work.upper`."""
+    """Where the VM's next start names `work.upper`, name `work.lower` instead.
+
+    libvirt has done so itself under a running VM. A VM that is off and was started meanwhile keeps `work.upper`.
+    """
+    if not domain.isPersistent():
+        return
     before = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+    disk = disk_element(parse(before), work.disk)
+    if disk is None or same(attribute(disk, "source", "file")) != work.upper:
+        return
     connection.defineXML(_with_source(before, work.disk, work.lower, image_format))
     if domain.isActive() and work.upper in paths(active_chain(domain, work.disk)):
         connection.defineXML(before)
-        raise MergeIncomplete(domain.name(), work.upper)
 
 
 def _with_source(xml: str, disk: str, path: str, image_format: DiskFormat) -> str:

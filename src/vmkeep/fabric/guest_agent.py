@@ -1,6 +1,7 @@
 """qemu-guest-agent: the second way into a guest, and the one that can thaw what somebody else froze."""
 
 import json
+from math import ceil
 from typing import Any
 
 import libvirt
@@ -52,7 +53,7 @@ def thaw(domain: Domain) -> int:
 
 def _command(domain: Domain, command: str, *, timeout_s: float) -> Any:  # the guest's JSON
     try:
-        answer = libvirt_qemu.qemuAgentCommand(domain, json.dumps({"execute": command}), int(timeout_s), 0)
+        answer = libvirt_qemu.qemuAgentCommand(domain, json.dumps({"execute": command}), ceil(timeout_s), 0)
     except libvirt.libvirtError as error:
         refused = translate(error, f"pass {command} on", vm_uuid=domain.UUIDString())
         if not isinstance(refused, HypervisorRefused):

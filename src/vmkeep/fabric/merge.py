@@ -120,7 +120,7 @@ class Merger:
         """
         newer = _newest_reader(self.journal.read(record.point.vm_uuid), record, work)
         written = work.lower in paths(chain)  # the VM was put back on the lower file: a fork
-        if newer is None or written or not Path(work.upper).exists():
+        if newer is None or written or not all(Path(path).exists() for path in newer.chain):
             log.warning("fabric.layer.left_behind", vm=record.point.vm_name, layer=work.upper)
             return False
         fold_files(read_chain(newer.path, newer.format), work, tick=tick)

@@ -1,6 +1,6 @@
 """The journal of restore points: what the fabric meant to do, so that a kill at any instant can be told from done work.
 
-One file per VM, replaced as a whole and synced, so that all points of a VM change together. A point is written
+The format is docs/formats/restore-points.md. One file per VM, replaced as a whole and synced, so that all points of a VM change together. A point is written
 down *before* its layers are made (intent), again when it is complete, and again before it is merged away (dropping).
 Reality, the chain of files on disk, decides what an intent or a dropping became.
 """
@@ -9,15 +9,17 @@ import json
 import os
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from vmkeep.fabric.chain import Fold
+from vmkeep.fabric.errors import JournalUnreadable
 from vmkeep.model.machine import DiskFormat
 from vmkeep.model.restore_point import CapturedDisk, RestorePoint
+
+VERSION = 1
 
 
 class PointState(StrEnum):
@@ -85,11 +87,17 @@ class PointJournal:
         return sorted(path.stem for path in self._directory.glob("*.json"))
 
     def read(self, vm_uuid: str) -> dict[str, PointRecord]:
-        """Return a VM's records by point id, oldest first."""
-        with suppress(FileNotFoundError):
-            kept = json.loads(self._path(vm_uuid).read_text())
+        """Return a VM's records by point id, oldest first. Raises JournalUnreadable."""
+        path = self._path(vm_uuid)
+        try:
+            kept = json.loads(path.read_text())
+            if kept["version"] != VERSION:
+                raise JournalUnreadable(str(path), f"it has version {kept['version']}")
             return {record["point"]["id"]: _from_json(record) for record in kept["points"]}
-        return {}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError, TypeError) as error:
+            raise JournalUnreadable(str(path), repr(error)) from error
 
     def find(self, vm_uuid: str, point_id: str) -> PointRecord | None:
         """Return one record, or None."""
@@ -126,7 +134,7 @@ class PointJournal:
             return
         fresh = path.with_suffix(".new")
         with fresh.open("w") as file:
-            json.dump({"version": 1, "points": [_to_json(record) for record in records.values()]}, file)
+            json.dump({"version": VERSION, "points": [_to_json(record) for record in records.values()]}, file)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)

@@ -65,18 +65,17 @@ class FrozenDisk:
         return self._read_plain(part)
 
     def _read_plain(self, piece: Piece) -> bytes:
-        descriptor = self._descriptor(piece.file)
-        data = bytearray(piece.length)
-        view, at = memoryview(data), piece.offset
+        descriptor, parts = self._descriptor(piece.file), []
+        at, end = piece.offset, piece.offset + piece.length
         try:
-            while view:
-                count = os.preadv(descriptor, [view], at)
-                if not count:
-                    break  # a file may end within its last sector, or its last cluster; QEMU reads zeros there
-                view, at = view[count:], at + count
+            while at < end:
+                # a file may end within its last sector or cluster; QEMU reads zeros there
+                part = os.pread(descriptor, end - at, at) or bytes(end - at)
+                parts.append(part)
+                at += len(part)
         except OSError as error:
             raise DiskIoFailed("read", self._image(piece.file).path, str(error)) from error
-        return bytes(data)
+        return b"".join(parts)
 
     def _image(self, depth: int) -> Image:
         return self._chain[-1 - depth]
