@@ -134,11 +134,17 @@ class Cost:
     peak_bytes: int
 
 
-def measure(command: Sequence[str | Path], **environment: str) -> Cost:
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | environment)
-    _, status, usage = os.wait4(process.pid, 0)
-    wall_s = time.perf_counter() - started
+def measure(
+    command: Sequence[str | Path], *, stdin: Path | None = None, cwd: Path | None = None, **environment: str
+) -> Cost:
+    """Run a command to its end; stop the whole measurement when it fails."""
+    with (stdin or Path(os.devnull)).open("rb") as source:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command, stdin=source, stdout=subprocess.DEVNULL, cwd=cwd, env=os.environ | environment
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall_s = time.perf_counter() - started
     if status:
         sys.exit(f"failed: {' '.join(map(str, command))}")
     return Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * KIB)
@@ -196,16 +202,7 @@ def restic_steps(folder: Path, base: Path, changed: Path, _: Path) -> Steps:
     measure([*restic, "init", "--repository-version", "2"], **environment)
 
     def backup(image: Path) -> Cost:
-        with image.open("rb") as file:
-            started = time.perf_counter()
-            process = subprocess.Popen(
-                [*restic, "backup", "--stdin", "--stdin-filename", "vda"],
-                stdin=file,
-                env=os.environ | environment,
-            )
-            _, status, usage = os.wait4(process.pid, 0)
-        assert status == 0
-        return Cost(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * KIB)
+        return measure([*restic, "backup", "--stdin", "--stdin-filename", "vda"], stdin=image, **environment)
 
     return {
         "full": lambda: backup(base),
@@ -219,7 +216,12 @@ def restic_steps(folder: Path, base: Path, changed: Path, _: Path) -> Steps:
 def borg_steps(folder: Path, base: Path, changed: Path, _: Path) -> Steps:
     repository = folder / "borg"
     environment = {"BORG_PASSPHRASE": "x", "BORG_BASE_DIR": str(folder / "borg-home")}
-    measure(["borg", "init", "-e", "repokey-blake2", repository], **environment)
+    subprocess.run(
+        ["borg", "init", "-e", "repokey-blake2", repository],
+        env=os.environ | environment,
+        stderr=subprocess.DEVNULL,  # a page of advice
+        check=True,
+    )
 
     def backup(name: str, image: Path) -> Cost:
         create = [
@@ -234,9 +236,9 @@ def borg_steps(folder: Path, base: Path, changed: Path, _: Path) -> Steps:
         return measure([*create, f"{repository}::{name}", image], **environment)
 
     def restore() -> Cost:
-        (folder / "borg-out").mkdir()
-        os.chdir(folder / "borg-out")
-        return measure(["borg", "extract", "--sparse", f"{repository}::second"], **environment)
+        out = folder / "borg-out"
+        out.mkdir()
+        return measure(["borg", "extract", "--sparse", f"{repository}::second"], cwd=out, **environment)
 
     return {
         "full": lambda: backup("first", base),

@@ -5,6 +5,7 @@ import pytest
 
 from tests.repository.scenes import (
     CHUNK,
+    KEY,
     MemoryDisk,
     data,
     new_repository,
@@ -15,6 +16,9 @@ from tests.repository.scenes import (
 from vmkeep.base.clock import FakeClock
 from vmkeep.repository import IngestReport, Repository
 from vmkeep.repository.errors import PruneRunning, RepositoryChanged, RepositoryDamaged
+from vmkeep.repository.lease import PruneLease
+from vmkeep.repository.sealed_objects import SealedObjects
+from vmkeep.repository.sealing import Sealer
 from vmkeep.repository.store.faulty import FaultyStore
 from vmkeep.repository.store.memory import MemoryStore
 
@@ -220,3 +224,19 @@ def test_many_small_packs_and_indexes_become_few(scene: Scene) -> None:
     assert len(list(scene.store.list("index"))) <= 4
     assert restored(scene.another(), manifest_id) == bytes(content)
     assert scene.another().check(read_data=True).sound
+
+
+def test_prune_that_lost_its_lease_stops_before_it_deletes(scene: Scene) -> None:
+    scene.repository.delete_manifest(scene.ingest(noise(1, CHUNK)))
+    before = packs(scene.store)
+
+    def oversleep(verb: str, name: str) -> None:
+        if verb == "put" and name.startswith("condemned/"):
+            scene.clock.advance(16 * 60)
+            lease = PruneLease(SealedObjects(scene.store, Sealer(KEY)), scene.clock)
+            lease.__enter__()
+
+    with pytest.raises(PruneRunning):
+        scene.another(oversleep).prune(grace=NOW)
+    assert packs(scene.store) == before
+    assert [info.name for info in scene.store.list("lease")] == ["lease/prune"]

@@ -105,4 +105,4 @@ class RepositoryMachine(RuleBasedStateMachine):
 
 
 TestRepositoryMachine = RepositoryMachine.TestCase
-TestRepositoryMachine.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TestRepositoryMachine.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)

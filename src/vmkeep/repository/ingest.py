@@ -7,6 +7,7 @@ completes a leaf stores it. The calling thread plans ahead of them, and reports 
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from vmkeep.base.clock import Clock
+from vmkeep.base.errors import VmkeepError
 from vmkeep.base.units import MIB
 from vmkeep.model.disk_io import DiskSource, ExtentKind
 from vmkeep.repository.condemned import list_condemned
@@ -61,9 +63,8 @@ class _Leaf:
 class _DiskIngest:
     """One disk on its way into a tree."""
 
-    def __init__(self, source: DiskSource, old: Tree, update: TreeUpdate, *, reread_last: bool) -> None:
+    def __init__(self, source: DiskSource, update: TreeUpdate, *, reread_last: bool) -> None:
         self.source = source
-        self.old = old
         self.update = update
         self.reread_last = reread_last
         self._lock = threading.Lock()
@@ -170,7 +171,7 @@ class Ingest:
         else:
             old = Tree(self._nodes, before.root, chunk_count(before.size_bytes, self._chunk_size))
             reread_last = source.size_bytes < before.size_bytes  # what was cut off must read as zeros
-        return _DiskIngest(source, old, TreeUpdate(old, count, self._put_node), reread_last=reread_last)
+        return _DiskIngest(source, TreeUpdate(old, count, self._put_node), reread_last=reread_last)
 
     def _tasks(self, ingest: _DiskIngest) -> Iterator[Task]:
         """Yield a task for each run to read; clear what is to be cleared."""
@@ -231,11 +232,12 @@ class Ingest:
 
     def _commit(self, manifest: Manifest) -> None:
         """Store the manifest, then look whether a prune took anything it relies on: see the format's "Ingest"."""
-        self._objects.put(ObjectKind.MANIFEST, encode_manifest(manifest), bytes.fromhex(manifest.id))
         try:
+            self._objects.put(ObjectKind.MANIFEST, encode_manifest(manifest), bytes.fromhex(manifest.id))
             self._raise_if_changed(manifest.parent)
         except BaseException:
-            delete_manifest(self._objects, manifest.id)
+            with suppress(VmkeepError):
+                delete_manifest(self._objects, manifest.id)
             raise
 
     def _raise_if_changed(self, parent_id: str | None) -> None:

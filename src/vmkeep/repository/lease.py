@@ -25,6 +25,7 @@ class PruneLease:
     def __init__(self, objects: SealedObjects, clock: Clock) -> None:
         self._objects = objects
         self._clock = clock
+        self._taken_at = clock.monotonic()
         self._owner = f"{socket.gethostname()}, process {os.getpid()}, {new_guid()}"
 
     def __enter__(self) -> Self:
@@ -44,6 +45,11 @@ class PruneLease:
             if self._is_ours():
                 self._objects.store.delete(PRUNE_LEASE_NAME)
 
+    def keep(self) -> None:
+        """Renew it when a third of its time is gone; to be called often."""
+        if self._clock.monotonic() - self._taken_at > LEASE_TIME.total_seconds() / 3:
+            self.renew()
+
     def renew(self) -> None:
         """Hold it for another 15 minutes, or raise PruneRunning when somebody else took it."""
         if self._is_ours():
@@ -51,6 +57,7 @@ class PruneLease:
         self._take()
 
     def _take(self) -> None:
+        self._taken_at = self._clock.monotonic()
         members = {"expires": (self._clock.now() + LEASE_TIME).isoformat(), "owner": self._owner}
         payload = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
         try:

@@ -13,8 +13,8 @@ from vmkeep.base.clock import Clock
 from vmkeep.base.errors import VmkeepError
 from vmkeep.repository.errors import RepositoryChanged
 from vmkeep.repository.index import Index, Mask
-from vmkeep.repository.index_object import concatenate, ids_of
-from vmkeep.repository.layout import RecordKind, object_name
+from vmkeep.repository.index_object import concatenate, ids_of, split_ids
+from vmkeep.repository.layout import ObjectKind, RecordKind, object_name
 from vmkeep.repository.pack import PACK_TARGET, FinishedPack, PackBuilder
 from vmkeep.repository.sealed_objects import SealedObjects
 from vmkeep.repository.sealing import Compressed
@@ -44,7 +44,9 @@ class PackWriter:
         """Ids of the packs written, and of those in which claimed records were found."""
         self._objects = objects
         self._index = index
-        self._avoid = avoid
+        self._avoid = np.append(
+            avoid, np.False_
+        )  # the last stands for every pack that is newer than the mask
         self._clock = clock
         self._target = target
         self._lock = threading.Lock()
@@ -60,8 +62,7 @@ class PackWriter:
         """Return for each id whether the caller must add its record: nobody else has or will."""
         with self._lock:
             found = self._index.find(ids_of(ids), self._avoid)
-            avoided = np.isin(found.pack, np.flatnonzero(self._avoid))
-            usable = found.known & ~avoided
+            usable = found.known & ~self._avoid[np.minimum(found.pack, len(self._avoid) - 1)]
             self.relied_on.update(
                 self._index.packs[number].pack_id for number in np.unique(found.pack[usable])
             )
@@ -137,18 +138,19 @@ class PackWriter:
             return due
 
     def _name(self, packs: Sequence[FinishedPack]) -> None:
-        """Store an index object that names these packs."""
+        """Store an index object that names these packs; take it back when it comes too late to be believed."""
         if not packs:
             return
-        waited_s = self._clock.monotonic() - self._first_unindexed_at
+        since = self._first_unindexed_at
+        entries = concatenate([pack.entries.in_pack(number) for number, pack in enumerate(packs)])
+        index_id = self._index.write([pack.info for pack in packs], entries)
+        waited_s = self._clock.monotonic() - since
         if waited_s > _TOO_LATE_S:
+            self._objects.delete(ObjectKind.INDEX, index_id)
             raise RepositoryChanged(f"the store was so slow that packs stayed unnamed for {waited_s:.0f} s")
-        numbered = [pack.entries.in_pack(number) for number, pack in enumerate(packs)]
-        entries = concatenate(numbered)
-        self._index.write([pack.info for pack in packs], entries)
         _log.debug("repository.index.written", packs=len(packs), entries=len(entries))
         with self._lock:
-            self._claimed.difference_update(map(bytes, entries.ids.astype("<u8").view("S16")))
+            self._claimed.difference_update(split_ids(entries.ids.tobytes()))
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -114,13 +114,13 @@ class Prune:
         self._clock = clock
         self._grace = grace
         self._meter = meter
+        self._lease = PruneLease(objects, clock)
 
     def run(self) -> PruneReport:
         """Condemn what is garbage now; delete what was condemned long enough ago and still is."""
-        with PruneLease(self._objects, self._clock) as lease:
+        with self._lease:
             condemned = self._condemn()
-            lease.renew()
-            deleted = self._delete(lease)
+            deleted = self._delete()
         report = PruneReport(*condemned, *deleted)
         _log.info("repository.pruned", condemned=report.condemned_packs, deleted=report.deleted_packs)
         return report
@@ -153,6 +153,7 @@ class Prune:
             for kind in (RecordKind.CHUNK, RecordKind.NODE):
                 ids = split_ids(live.take(kinds[live.pack] == kind).ids.tobytes())
                 for row, content in records.read_many(kind, ids):
+                    self._lease.keep()
                     if writer.claim([ids[row]])[0]:
                         writer.add(kind, ids[row], Compressed(content))
             writer.finish()
@@ -161,7 +162,7 @@ class Prune:
             raise
         return writer.stored_bytes
 
-    def _delete(self, lease: PruneLease) -> tuple[int, int, int]:
+    def _delete(self) -> tuple[int, int, int]:
         """Delete what is due; return packs and bytes deleted, and packs pardoned."""
         now = self._clock.now()
         due = [mark for mark in list_condemned(self._objects) if mark.delete_after <= now]
@@ -171,9 +172,9 @@ class Prune:
         survey = self._survey(avoid=packs)
         pardoned = {pack.pack_id for pack in survey.needed_packs()} & packs
         victims = packs - pardoned
-        lease.renew()
+        self._lease.renew()
         self._unname(survey.index, victims)
-        run_all(self._deletions(victims & survey.listed.keys()), self._meter.tick)
+        run_all(self._deletions(victims & survey.listed.keys()), self._lease.keep)
         survey.index.refresh()
         self._unname(survey.index, victims)  # an ingest may have named one since
         for mark in due:
@@ -228,9 +229,10 @@ class Prune:
     def _is_missing(self, pack: PackInfo) -> bool:
         """Whether a pack is not in the store; one that was not listed may have been written since."""
         try:
-            return self._objects.store.size(object_name(pack.kind, pack.pack_id)) < 0
+            self._objects.store.size(object_name(pack.kind, pack.pack_id))
         except ObjectMissing:
             return True
+        return False
 
     def _references(self, index: Index, manifests: Sequence[Manifest]) -> Iterator[list[bytes]]:
         """Yield the ids of all nodes and chunks that manifests need; each node is read once."""
@@ -252,6 +254,7 @@ class Prune:
         self._meter.total_bytes += sum(disk.size_bytes for disk in disks)
         for disk in disks:
             yield from below([disk.root], root_level(chunk_count(disk.size_bytes, self._chunk_size)))
+            self._lease.keep()
             self._meter.add(done=disk.size_bytes, read=0)
             self._meter.tick()
 

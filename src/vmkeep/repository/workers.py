@@ -17,7 +17,7 @@ Task = Callable[[], None]
 
 
 def run_all(tasks: Iterable[Task], tick: Callable[[], None]) -> None:
-    """Run every task; `tasks` is drawn only a little ahead of the threads, and `tick` called after each draw.
+    """Run every task; `tasks` is drawn a little ahead of the threads, and `tick` called at each draw and wait.
 
     The first error, of a task, of `tasks` or of `tick`, stops the rest and is raised once all threads are idle.
     """
@@ -36,20 +36,24 @@ def run_all(tasks: Iterable[Task], tick: Callable[[], None]) -> None:
     with ThreadPoolExecutor(WORKERS, "vmkeep-worker") as threads:
         try:
             for task in tasks:
-                room.acquire()
+                _enter(room, tick)
                 if failures:
                     break
                 threads.submit(work, task)
-                tick()
             else:
                 for _ in range(_AHEAD):  # every place free: every task done
-                    room.acquire()
-                    tick()
+                    _enter(room, tick)
         except BaseException as error:
             failures.append(error)
             raise
     if failures:
         raise failures[0]
+
+
+def _enter(room: threading.Semaphore, tick: Callable[[], None]) -> None:
+    tick()
+    while not room.acquire(timeout=_PROGRESS_EVERY_S):
+        tick()
 
 
 class Meter:
