@@ -27,7 +27,7 @@ _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EOPNOTSUPP}
 
 
 class LocalStore:
-    """Objects are files under `root`, which is made if need be; its file system must know hard links.
+    """Objects are files under `root`, which the first `put` makes if need be; its file system must know hard links.
 
     An object is written and synced under `.staging`, then linked to its name, which fails if the name is
     taken, and its folder is synced: it appears whole, once, and stays.
@@ -38,14 +38,16 @@ class LocalStore:
         self._root = root
         self._staging = root / _STAGING
         with self._translated(""):
-            self._staging.mkdir(parents=True, exist_ok=True)
-            self._remove_abandoned()
+            if self._root.exists():
+                self._staging.mkdir(exist_ok=True)
+                self._remove_abandoned()
 
     def put(self, name: str, data: Bytes) -> None:
         """Create the object; on return it is on stable storage."""
         path, staged = self._root / name, self._staging / new_guid()
         with self._translated(name):
             self._make_folder(path.parent)
+            self._make_folder(self._staging)
             try:
                 _write_synced(staged, data)
                 os.link(staged, path)
