@@ -1,5 +1,7 @@
 """What is asked wrongly, or meets a broken world, fails with a clear word, leaves nothing, and works once mended."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.journeys.service import RunningService
@@ -58,3 +60,42 @@ def test_wrong_requests_are_refused_by_name_and_leave_nothing(
     assert names(lab) == {guest.name}
     assert not list((protected.state_dir / "restored").glob("*"))
     backs_up(protected, guest)
+
+
+def test_vm_that_lost_its_disks_comes_back_from_the_vault_and_a_flipped_byte_is_found(
+    protected: RunningService, guest: Guest, lab: Lab
+) -> None:
+    guest.write_file("/data/proof", b"in the vault")
+    digest = guest.digest("/data/proof")
+    backs_up(protected, guest)
+    disks = guest.disks.values()
+    guest.power_off()
+    guest.domain.undefine()
+    for disk in disks:
+        for file in disk.parent.glob("*"):
+            file.unlink()
+    job = protected.job("restore", "vm", "--vm", guest.name, "--name", "again")
+    assert job.status == "Completed", job.json
+    again = lab.get_guest("again")
+    again.boot()
+    assert again.digest("/data/proof") == digest
+    again.power_off()
+
+    pack = largest(protected.state_dir / "vaults")
+    content = bytearray(pack.read_bytes())
+    content[len(content) // 2] ^= 1
+    pack.write_bytes(content)
+    checked = protected.run("repository", "check", "--vault", "main", "--read-data")
+    assert checked.code == 1
+    assert pack.name in checked.out
+    assert "manifest" in checked.out
+    hurt = protected.job("restore", "vm", "--vm", guest.name, "--name", "hurt")
+    assert (hurt.status, hurt.error) == ("Failed", "ObjectDamaged")
+    assert pack.name in hurt.message
+    assert names(lab) == {"again"}
+    assert not (protected.state_dir / "restored" / "hurt").exists()
+
+
+def largest(folder: Path) -> Path:
+    """Return the largest file below a folder: a pack, in a repository."""
+    return max((file for file in folder.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
