@@ -30,14 +30,17 @@ MAKE_FILE_SYSTEM = {"ext4": ["mkfs.ext4", "-q"], "xfs": ["mkfs.xfs", "-q"]}
 def private_mounts() -> Iterator[None]:
     """Let no mount of ours be seen outside of this process and its children, nor after these tests."""
     libc = ctypes.CDLL(None, use_errno=True)
-    folder = Path.cwd()
+    folder, root = Path.cwd(), os.open("/", os.O_RDONLY)
     usual = os.open("/proc/self/ns/mnt", os.O_RDONLY)
     assert libc.unshare(CLONE_NEWNS) == 0
     run("mount", "--make-rprivate", "/")
     yield
     assert libc.setns(usual, CLONE_NEWNS) == 0
+    os.fchdir(root)  # entering a namespace leaves a chroot
+    os.chroot(".")
     os.chdir(folder)
     os.close(usual)
+    os.close(root)
 
 
 def run(*command: object) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.lab.tools import wait_for
+
 VMKEEP = str(Path(sys.executable).with_name("vmkeep"))
 WAIT_S = 400
 
@@ -49,6 +51,12 @@ class JobSeen:
     def error(self) -> str:
         error = self.json["properties"]["vmkeep"]["error"]
         return str(error["code"]) if error else ""
+
+    @property
+    def message(self) -> str:
+        """Why it failed and what to do, as one text."""
+        error = self.json["properties"]["vmkeep"]["error"]
+        return f"{error['message']} {error['advice']}"
 
     def task(self, name: str) -> dict[str, Any]:
         tasks = self.json["properties"]["extendedInfo"]["tasksList"]
@@ -131,3 +139,28 @@ class RunningService:
     def backup_now(self, vm: str, *options: str) -> JobSeen:
         """Back a VM up and return the job."""
         return self.job("protection", "backup-now", "--vm", vm, *options)
+
+    def refusal(self, *args: str) -> str:
+        """Run one command that must fail with an explanation; return the explanation."""
+        answer = self.run(*args)
+        assert answer.code == 1, f"vmkeep {' '.join(args)}: {answer.out}{answer.err}"
+        assert answer.err.startswith("Error: "), answer.err
+        return " ".join(answer.err.split())
+
+    def job_in(self, phase: str, vm: str) -> JobSeen:
+        """Start a backup and return its job as soon as the service's log says that it is in `phase`."""
+        job = self.backup_now(vm, "--no-wait")
+        wait_for(lambda: (job.id, phase) in self._phases(), f"{phase} of job {job.id}", limit_s=WAIT_S)
+        return job
+
+    def _phases(self) -> set[tuple[str, str]]:
+        lines = [line for line in self.log.read_text().splitlines() if '"job.phase"' in line]
+        return {(event["job"], event["phase"]) for event in map(json.loads, lines)}
+
+    def points(self, vm: str) -> list[str]:
+        """Return the ids of a VM's recovery points, newest first."""
+        return [point["name"] for point in self.ask("recoverypoint", "list", "--vm", vm)]
+
+    def findings(self) -> Any:  # JSON
+        """Return what `fabric check` finds amiss on the host."""
+        return json.loads(self.run("fabric", "check", "--output", "json").out)

@@ -129,6 +129,12 @@ def test_local_store_removes_what_a_crashed_writer_staged_a_day_ago(tmp_path: Pa
     assert list(store.list("")) == []
 
 
+def test_looking_for_a_local_store_that_was_moved_away_makes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ObjectMissing):
+        LocalStore(tmp_path / "away").get("config")
+    assert not (tmp_path / "away").exists()
+
+
 def test_place_that_is_a_file_is_no_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     store = LocalStore(tmp_path / "file")

@@ -12,6 +12,7 @@ from tests.fakes.fabric import BLOCK
 from tests.fakes.repository import StoreUnreachable
 from tests.workflows.world import World, block
 from vmkeep.base.errors import InvalidValue
+from vmkeep.fabric.errors import DiskVanished
 from vmkeep.model.job import Job, JobStatus, TaskStatus
 from vmkeep.model.machine import DiskFormat
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint
@@ -78,6 +79,20 @@ def test_layers_that_are_gone_are_replaced_by_the_vault(world: World) -> None:
     job = restore_vm(world, item, point, f"{item.vm_name}-copy")
     assert job.status is JobStatus.COMPLETED
     assert "restore: chunk" in world.hook.seen
+
+
+def test_layers_whose_files_are_lost_are_replaced_by_the_vault(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_point: object, **_since: object) -> None:
+        raise DiskVanished("/gone.qcow2")
+
+    item, point = backed_up(world)
+    monkeypatch.setattr(world.fabric, "sources", refuse)
+    assert restore_vm(world, item, point, f"{item.vm_name}-copy").status is JobStatus.COMPLETED
+    without_vault = restore_vm(world, item, instant_only(world, point), "other")
+    assert without_vault.error
+    assert without_vault.error.code == "DiskVanished"
 
 
 def test_point_in_no_tier_is_refused(world: World) -> None:

@@ -1,11 +1,14 @@
 """Bring a recovery point's disks back into a folder, from the tier that has them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import structlog
+
+from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.model.disk_io import DiskTarget, OnProgress, TransferProgress
 from vmkeep.model.machine import DiskFormat
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint
@@ -13,6 +16,8 @@ from vmkeep.workflows.copying import copy_disk
 from vmkeep.workflows.errors import DiskNotInRecoveryPoint, RecoveryPointUnusable
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import Repository
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +33,38 @@ class DiskToRestore:
 def disks_to_restore(
     pillars: Pillars, item: ProtectedItem, point: RecoveryPoint
 ) -> Iterator[Sequence[DiskToRestore]]:
-    """Open a recovery point: from the host's own layers when it still has them, as they are nearest; else the vault.
+    """Open a recovery point: from the host's own layers, as they are nearest, or the vault when they are lost.
 
     Raises RecoveryPointUnusable.
     """
+    with ExitStack() as held:
+        disks = _on_host(pillars, point, held)
+        yield _in_vault(pillars, item, point) if disks is None else disks
+
+
+def _on_host(pillars: Pillars, point: RecoveryPoint, held: ExitStack) -> Sequence[DiskToRestore] | None:
+    """Return the disks of the instant tier, open until `held` ends; None when they are lost, but not the vault's."""
     restore_point = point.restore_point
-    if restore_point and pillars.fabric.find_point(restore_point.vm_uuid, restore_point.id):
-        with pillars.fabric.sources(restore_point, since=None) as disk_set:
-            yield [
-                DiskToRestore(source.name, source.size_bytes, partial(copy_disk, source))
-                for source in disk_set.disks
-            ]
-    elif point.manifest_id:
-        repository = pillars.repositories.open(pillars.catalog.get_vault_by_id(item.vault_id))
-        yield [
-            DiskToRestore(disk.name, disk.size_bytes, _from_vault(repository, point.manifest_id, disk.name))
-            for disk in repository.manifest(point.manifest_id).disks
-        ]
-    else:
+    try:
+        if not restore_point or not pillars.fabric.find_point(restore_point.vm_uuid, restore_point.id):
+            return None
+        disk_set = held.enter_context(pillars.fabric.sources(restore_point, since=None))
+    except VmkeepError as error:
+        if not point.manifest_id or error.retry is Retry.LATER:
+            raise
+        log.warning("restore.instant_tier.unusable", point=point.id, code=error.code, message=str(error))
+        return None
+    return [DiskToRestore(disk.name, disk.size_bytes, partial(copy_disk, disk)) for disk in disk_set.disks]
+
+
+def _in_vault(pillars: Pillars, item: ProtectedItem, point: RecoveryPoint) -> Sequence[DiskToRestore]:
+    if not point.manifest_id:
         raise RecoveryPointUnusable(recovery_point=point.id)
+    repository = pillars.repositories.open(pillars.catalog.get_vault_by_id(item.vault_id))
+    return [
+        DiskToRestore(disk.name, disk.size_bytes, _from_vault(repository, point.manifest_id, disk.name))
+        for disk in repository.manifest(point.manifest_id).disks
+    ]
 
 
 def _from_vault(
