@@ -17,7 +17,6 @@ from tests.lab.tools import run, say
 from vmkeep.base.units import GIB, MIB
 
 RECIPE = Path(__file__).with_name("recipe")
-MIRROR = "http://deb.debian.org/debian"
 SUITE = "bookworm"
 UNFINISHED = "unfinished-"
 OS_SIZE = 2 * GIB
@@ -28,6 +27,9 @@ BOOT_CODE_BYTES = 440
 """Code before the disk signature and partition table in an MBR."""
 DISK_SIGNATURE = b"vmkp"
 ACTIVE, LINUX, NO_CHS = 0x80, 0x83, b"\xfe\xff\xff"
+OWN_MOUNTS = ("unshare", "--mount", "--propagation", "private", "--")
+"""mmdebstrap mounts /dev, /proc and /sys of this machine in the tree: killed, it must not leave them there, where
+removing the tree would remove what they hold."""
 TREE_OPTIONS = (
     "--variant=apt",
     "--architectures=amd64",
@@ -98,6 +100,7 @@ def build_tree(tree: Path) -> None:
     packages = ",".join((RECIPE / "packages.txt").read_text().split())
     customize = f"--customize-hook={RECIPE / 'customize.sh'}"
     run(
+        *OWN_MOUNTS,
         "env",
         "INITRD=No",
         "mmdebstrap",
@@ -107,7 +110,7 @@ def build_tree(tree: Path) -> None:
         customize,
         SUITE,
         tree,
-        mirror(),
+        *mirror(),
     )
 
 
@@ -134,11 +137,12 @@ def master_boot_record(boot_code: bytes) -> bytes:
     return boot_code[:BOOT_CODE_BYTES] + DISK_SIGNATURE + bytes(2) + partition + bytes(48) + b"\x55\xaa"
 
 
-def mirror() -> str:
-    """Return where this machine gets Debian 12 from; elsewhere than on Debian 12, the public mirror."""
+def mirror() -> Sequence[str]:
+    """Return where this machine gets Debian 12 from; nothing elsewhere than on Debian 12: mmdebstrap knows a place."""
+    named = os.environ.get("VMKEEP_LAB_MIRROR")
     wanted = ("Origin: Debian", f"Codename: {SUITE}", "Component: main")
     known = run("apt-get", "indextargets", "--format", "$(REPO_URI)", *wanted).split()
-    return os.environ.get("VMKEEP_LAB_MIRROR") or (known[0] if known else MIRROR)
+    return [named] if named else known[:1]
 
 
 def create_sparse(path: Path, size: int) -> None:

@@ -54,17 +54,21 @@ class Ladder:
     cancelled: Callable[[], bool]
 
     def climb(self) -> Reached:
-        """Capture a running VM on the best rung that holds.
+        """Capture a running VM on the best rung that holds; tell the longest freeze, also of a rung that broke.
 
         Raises WorkCancelled, ScriptFailed, HypervisorRefused, VmVanished, HypervisorUnreachable.
         """
         warnings: tuple[Warned, ...] = ()
+        freezes: list[float] = []
         for rung in (self._by_extension, self._by_guest_agent, self.crash):
             self._check_cancelled()
             reached = rung()
             warnings += reached.warnings
+            if reached.frozen_s is not None:
+                freezes.append(reached.frozen_s)
             if reached.consistency is not None:
-                return replace(reached, warnings=self._worth_saying(reached.consistency, warnings))
+                told = self._worth_saying(reached.consistency, warnings)
+                return replace(reached, frozen_s=max(freezes, default=None), warnings=told)
             self.undo()
         raise AssertionError  # the last rung always holds or raises
 
