@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.journeys.conftest import wait_for_agent
 from tests.journeys.service import RunningService
 from tests.lab.guest import Guest
 from tests.lab.lab import Lab
@@ -59,6 +60,34 @@ def test_wrong_requests_are_refused_by_name_and_leave_nothing(
     assert guest.name in taken.message
     assert names(lab) == {guest.name}
     assert not list((protected.state_dir / "restored").glob("*"))
+    backs_up(protected, guest)
+
+
+def test_lost_repository_and_lost_key_fail_the_backup_until_they_are_back(
+    protected: RunningService, guest: Guest
+) -> None:
+    vaults = protected.state_dir / "vaults"
+    away = vaults.rename(vaults.with_name("away"))
+    gone = protected.backup_now(guest.name)
+    assert (gone.status, gone.error) == ("Failed", "NotARepository")
+    assert str(vaults) in gone.message
+    assert not list(vaults.glob("*")), "a folder that was moved away is not made anew"
+    if vaults.exists():
+        vaults.rmdir()
+    away.rename(vaults)
+    backs_up(protected, guest)
+
+    key = protected.state_dir / "master.key"
+    protected.stop()
+    kept = key.rename(key.with_name("kept.key"))
+    protected.start()
+    locked = protected.backup_now(guest.name)
+    assert (locked.status, locked.error) == ("Failed", "WrongKey")
+    assert str(key) in locked.message
+    protected.stop()
+    kept.replace(key)
+    protected.start()
+    wait_for_agent(protected, guest)
     backs_up(protected, guest)
 
 
