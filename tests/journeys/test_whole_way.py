@@ -40,6 +40,6 @@ def test_vault_outlives_a_kill_and_leaves_nothing_when_deleted(
 
     assert protected.ask("repository", "check", "--vault", "main", "--read-data")["problems"] == []
     protected.ask("protection", "disable", "--vm", guest.name, "--delete-backup-data", "--yes")
-    protected.ask("vault", "delete", "main", "--yes")
+    protected.ask("vault", "delete", "main")
     assert protected.ask("fabric", "check") == []
     assert guest.disks == original
