@@ -158,6 +158,12 @@ def vmkeep(folder: Path, verb: str, *arguments: str | Path) -> Cost:
     return measure([sys.executable, __file__, "step", verb, folder, *arguments])
 
 
+def in_service(folder: Path) -> str:
+    """Return how long each of vmkeep's steps took once Python had started, as it does in a running service."""
+    taken = json.loads(folder.with_suffix(".taken").read_text())
+    return ", ".join(f"{verb} {seconds:.2f} s" for verb, seconds in taken.items())
+
+
 def step(verb: str, folder: Path, arguments: Sequence[str]) -> None:
     """Do one of vmkeep's steps in this process."""
     clock = SystemClock()
@@ -166,6 +172,7 @@ def step(verb: str, folder: Path, arguments: Sequence[str]) -> None:
         return
     repository = Repository.open(open_store(str(folder)), KEY, clock=clock)
     image = Path(arguments[0])
+    started = time.perf_counter()
     match verb:
         case "full":
             repository.ingest([ImageDisk(image)])
@@ -181,6 +188,9 @@ def step(verb: str, folder: Path, arguments: Sequence[str]) -> None:
             repository.restore_disk(newest.id, "vda", target)
         case _:
             sys.exit(f"unknown step {verb}")
+    taken = folder.with_suffix(".taken")
+    so_far = json.loads(taken.read_text()) if taken.exists() else {}
+    taken.write_text(json.dumps(so_far | {verb: time.perf_counter() - started}))
 
 
 Steps = dict[str, Callable[[], Cost]]
@@ -268,6 +278,7 @@ def rivals(folder: Path, rounds: int) -> None:
                 warm(base if verb == "full" else changed)
                 costs.setdefault((name, verb), []).append(steps[name][verb]())
         stored = {name: stored_bytes(work / name) for name in makers}
+        print(f"round {turn + 1}, vmkeep in a running service: {in_service(work / 'vmkeep')}", flush=True)
         if subprocess.run(["cmp", changed, work / "restored.img"], check=False).returncode:
             sys.exit("the restored image differs")
         shutil.rmtree(work)
