@@ -90,8 +90,12 @@ def make_image(folder: Path) -> Path:
     image, root = folder / "base.img", folder / "root"
     if image.exists():
         return image
+    shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
-    (root / "random").write_bytes(random.Random(1).randbytes(RANDOM_BYTES))
+    chance = random.Random(1)
+    with (root / "random").open("wb") as file:
+        for _ in range(RANDOM_BYTES // MIB):  # randbytes() makes less than 256 MiB at a time
+            file.write(chance.randbytes(MIB))
     for tree in TREES:
         source = Path("/usr", tree)
         used = int(subprocess.check_output(["du", "-s", "-B1", root], text=True).split()[0])

@@ -62,6 +62,35 @@ def test_guest_that_had_thawed_itself_is_no_cause_for_a_warning() -> None:
     assert not watching.warnings
 
 
+def test_guest_whose_freezer_died_before_it_could_say_so_is_thawed() -> None:
+    guest = Guest()
+    with watchdog(guest, limit_s=0.01) as watching:
+        watching.freezing()
+        assert guest.thawed.wait(30)
+    assert watching.broke_in
+
+
+def test_guest_that_freezes_late_is_still_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vmkeep.fabric.freeze_watchdog.RETRY_S", 0.01)
+    guest = Guest(frozen=0)
+    with watchdog(guest, limit_s=0.01) as watching:
+        watching.freezing()
+        assert guest.thawed.wait(30)
+        guest.thawed.clear()
+        guest.frozen = 1
+        assert guest.thawed.wait(30)
+        watching.frozen()
+        assert watching.broke_in
+
+
+def test_guest_that_never_froze_is_left_without_a_warning() -> None:
+    guest = Guest(frozen=0)
+    with watchdog(guest, limit_s=NEVER_S) as watching:
+        watching.freezing()
+    assert watching.state is FreezeState.THAWED
+    assert not watching.warnings
+
+
 def test_failure_within_the_freeze_thaws_at_once() -> None:
     guest = Guest()
     watching = watchdog(guest, limit_s=NEVER_S)

@@ -26,6 +26,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHost]:
             fake.headers = dict(self.headers)
             fake.asked.append((call, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
             fake.on_call(call)
+            if call not in fake.answers:
+                self.close_connection = True
+                return
             status, body = fake.answers[call]
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)

@@ -42,7 +42,7 @@ def test_host_is_asked_before_during_and_after_the_freeze(
     host.on_call = lambda call: seen.append((call, kernel.trace))
     guest.write_settings(0, public_settings(), {})
     enable(guest, 0, kernel)
-    assert seen == [("presnapshot", ""), ("dosnapshot", "F"), ("postsnapshot", "FT")]
+    assert seen == [("presnapshot", ""), ("presnapshot", ""), ("dosnapshot", "F"), ("postsnapshot", "FT")]
 
 
 def test_host_learns_of_the_thaw(guest: Guest, host: FakeHost, kernel: Kernel) -> None:
@@ -211,6 +211,16 @@ def test_command_older_than_140_minutes_by_the_hosts_clock_is_refused(
     guest.write_settings(0, public_settings(commandStartTimeUTCTicks=str(TICKS_2026)), {})
     enable(guest, 0)
     assert guest.status(0)["code"] == code
+
+
+def test_nothing_is_frozen_when_the_host_does_not_answer_right_before(
+    guest: Guest, host: FakeHost, kernel: Kernel
+) -> None:
+    host.answers.pop("presnapshot")
+    guest.write_settings(0, public_settings(), {})
+    enable(guest, 0, kernel)
+    assert guest.status(0)["code"] == "76"
+    assert kernel.trace == ""
 
 
 def test_guests_clock_judges_age_when_the_host_does_not_tell(guest: Guest, host: FakeHost) -> None:

@@ -156,6 +156,7 @@ def test_backup_freezes_all_disks_for_the_host_and_lets_go(
     enable_on(guest, 0, "\n".join(lines))
     assert seen == [
         ("presnapshot", [False, False]),
+        ("presnapshot", [False, False]),
         ("dosnapshot", [True, True]),
         ("postsnapshot", [False, False]),
     ]

@@ -61,6 +61,7 @@ def test_backup_between_scripts_is_application_consistent(
     back_up(guest, kernel)
     assert seen == [
         ("presnapshot", "", ""),
+        ("presnapshot", "pre one;", ""),
         ("dosnapshot", "pre one;", "F"),
         ("postsnapshot", "pre one;", "FT"),
     ]

@@ -28,7 +28,7 @@ BAD_DISK = {"isSuccessful": False, "snapshotUri": None, "errorMessage": "disk is
 
 @dataclass
 class FakeHost:
-    """The host's snapshot service. `answers` maps a call to HTTP status and body; `asked` keeps what came."""
+    """The host's snapshot service. `answers` maps a call to HTTP status and body, none being no answer; `asked` keeps what came."""
 
     address: str = ""
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)

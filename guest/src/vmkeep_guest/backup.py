@@ -169,6 +169,7 @@ class Backup:
         self._log.flush()
         with self._freezer(self._mounts, self._rules.hold_s, self._rules.wait_s) as freezer, call:
             self._connect(call)
+            self._announce_freeze()
             freezer.freeze()
             reply = self._ask(call)
             thaw = freezer.thaw()
@@ -185,6 +186,13 @@ class Backup:
     def _connect(self, call: Call) -> None:
         try:
             call.connect(PRESNAPSHOT_S)
+        except NoAnswer as error:
+            raise BackupFailed(codes.SNAPSHOT_FAILED, str(error)) from error
+
+    def _announce_freeze(self) -> None:
+        """Start the host's watch over the freeze: without it, one whose every process is killed would never end."""
+        try:
+            Call("presnapshot").post(self._names_of_task(), PRESNAPSHOT_S)
         except NoAnswer as error:
             raise BackupFailed(codes.SNAPSHOT_FAILED, str(error)) from error
 

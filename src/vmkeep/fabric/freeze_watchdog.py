@@ -23,14 +23,19 @@ class FreezeState(StrEnum):
     """What is known of the guest's file systems."""
 
     UNTOUCHED = "untouched"
+    FREEZING = "freezing"
+    """Maybe frozen: who freezes may have died before he could say so."""
     FROZEN = "frozen"
     THAWED = "thawed"
     FORCED = "forced"
     """Thawed by the watchdog."""
 
 
+_MAYBE_FROZEN = {FreezeState.FREEZING, FreezeState.FROZEN}
+
+
 class FreezeWatchdog:
-    """Watches one freeze. Leaving the `with` block while the guest is frozen thaws it at once.
+    """Watches one freeze. Leaving the `with` block while the guest may be frozen thaws it at once.
 
     `thaw` returns how many file systems it thawed and raises VmkeepError when it cannot reach the guest.
     """
@@ -44,7 +49,6 @@ class FreezeWatchdog:
         self._forcing = threading.Lock()
         self._over = threading.Event()
         self._frozen_at = 0.0
-        self._thread: threading.Thread | None = None
         self.state = FreezeState.UNTOUCHED
         self.frozen_s: float | None = None
         self.warnings: tuple[Warned, ...] = ()
@@ -58,17 +62,23 @@ class FreezeWatchdog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._force()
+        self._force(leaving=True)
+
+    def freezing(self) -> None:
+        """Note that the guest may be frozen from now on, and watch it."""
+        with self._changing:
+            if self.state is FreezeState.UNTOUCHED:
+                self.state = FreezeState.FREEZING
+                self._frozen_at = self._clock.monotonic()
+                name = f"freeze-watchdog-{self._vm_name}"
+                threading.Thread(target=self._watch, name=name, daemon=True).start()
 
     def frozen(self) -> None:
-        """Note that the guest may be frozen from now on."""
+        """Note that the guest is frozen; `freezing` need not have been said before."""
+        self.freezing()
         with self._changing:
-            self.state = FreezeState.FROZEN
-            self._frozen_at = self._clock.monotonic()
-            self._thread = threading.Thread(
-                target=self._watch, name=f"freeze-watchdog-{self._vm_name}", daemon=True
-            )
-            self._thread.start()
+            if self.state is FreezeState.FREEZING:
+                self.state = FreezeState.FROZEN
 
     def thawed(self) -> None:
         """Note that the guest runs again; later signs change nothing."""
@@ -82,7 +92,7 @@ class FreezeWatchdog:
 
     def _end(self, state: FreezeState) -> None:
         with self._changing:
-            if self.state is FreezeState.FROZEN:
+            if self.state in _MAYBE_FROZEN:
                 self.state = state
                 self.frozen_s = self._clock.monotonic() - self._frozen_at
             self._over.set()
@@ -98,12 +108,12 @@ class FreezeWatchdog:
             self._force()
             wait_s = RETRY_S
 
-    def _force(self) -> None:
+    def _force(self, *, leaving: bool = False) -> None:
         with self._forcing:
-            if self.state is FreezeState.FROZEN:
-                self._thaw_now()
+            if self.state in _MAYBE_FROZEN:
+                self._thaw_now(leaving=leaving)
 
-    def _thaw_now(self) -> None:
+    def _thaw_now(self, *, leaving: bool) -> None:
         try:
             count = self._thaw()
         except VmkeepError as error:
@@ -111,7 +121,8 @@ class FreezeWatchdog:
             self._warn("GuestMayBeFrozen", f"VM '{self._vm_name}' could not be thawed from the host: {error}")
             return
         if count == 0:
-            self.thawed()  # it had thawed itself; only the news of it are late
+            if leaving or self.state is FreezeState.FROZEN:
+                self.thawed()  # it had thawed itself; only the news of it are late
             return
         self._end(FreezeState.FORCED)
         log.warning("fabric.freeze.forced", vm=self._vm_name, file_systems=count, frozen_s=self.frozen_s)

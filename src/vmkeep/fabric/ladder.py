@@ -20,7 +20,7 @@ from vmkeep.fabric.verdict import judge
 from vmkeep.fabric.wire.errors import AgentUnavailable, SnapshotCancelled, SnapshotStatusMissing
 from vmkeep.fabric.wire.report import AgentReport
 from vmkeep.fabric.wire.server import WireServer
-from vmkeep.fabric.wire.tasks import FROZEN, THAWED, DiskSnapshot, SnapshotRequest
+from vmkeep.fabric.wire.tasks import FREEZING, FROZEN, THAWED, DiskSnapshot, SnapshotRequest
 from vmkeep.model.machine import Consistency
 from vmkeep.model.restore_point import Warned
 
@@ -111,9 +111,12 @@ class Ladder:
             return [DiskSnapshot(disk.lun, f"{self.switch.point.id}-{disk.name}") for disk in disks]
 
         def on_event(event: str) -> None:
+            if event == FREEZING:
+                watchdog.freezing()
+                return  # the guest stands still: nothing slow now
             if event == FROZEN:
                 watchdog.frozen()
-                return  # the guest stands still: nothing slow now
+                return
             if event == THAWED:
                 watchdog.thawed()
             self.on_phase(event)
@@ -139,8 +142,9 @@ class Ladder:
         self.on_phase("freezing by qemu-guest-agent")
         with self._watchdog() as watchdog:
             try:
-                watchdog.frozen()
+                watchdog.freezing()
                 guest_agent.freeze(domain, timeout_s=self.freeze_limit_s)
+                watchdog.frozen()
                 self._switch_frozen(watchdog)
                 reached = Reached(Consistency.FILE_SYSTEM)
             except (GuestAgentSilent, GuestAgentRefused, FreezeBroken) as error:

@@ -51,6 +51,7 @@ class Backup:
 
 def act_our_extension(backup: Backup) -> None:
     assert backup.call("presnapshot")[0] == 200
+    assert backup.call("presnapshot")[0] == 200
     status, body = backup.call("dosnapshot", diskIds=[-1, 0], settings=[], snapshotMetadata=[])
     assert status == 200
     assert json.loads(body)["snapshotInfo"][0]["isSuccessful"] == "true"
@@ -74,7 +75,16 @@ def test_our_extension_ends_a_backup_with_its_freeze_measured(site: Site, alpha:
     outcome = backup.outcome()
     assert (outcome.code, outcome.taken, outcome.void) == (1, True, False)
     assert (outcome.frozen_s, outcome.frozen_mounts, outcome.thaw_seen) == (0.4, ("/data", "/"), True)
-    story = ["goal-state-seen", "taken-up", "presnapshot", "frozen", "snapshot-taken", "thawed", "status"]
+    story = [
+        "goal-state-seen",
+        "taken-up",
+        "presnapshot",
+        "freezing",
+        "frozen",
+        "snapshot-taken",
+        "thawed",
+        "status",
+    ]
     assert site.fabric.events == story
     assert sorted(outcome.events, key=outcome.events.__getitem__) == story
     assert site.fabric.taken == 1

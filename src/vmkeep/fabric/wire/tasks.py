@@ -24,6 +24,8 @@ ASKED: Final = "asked"
 GOAL_STATE_SEEN: Final = "goal-state-seen"
 TAKEN_UP: Final = "taken-up"
 PRESNAPSHOT: Final = "presnapshot"
+FREEZING: Final = "freezing"
+"""From here on the guest may stand still."""
 FROZEN: Final = "frozen"
 SNAPSHOT_TAKEN: Final = "snapshot-taken"
 THAWED: Final = "thawed"
@@ -50,7 +52,7 @@ class SnapshotRequest:
     """What the fabric wants. The callables are called on the thread that calls `take_snapshot`.
 
     `take` is called at most once, when the guest is frozen. `on_event` hears `goal-state-seen`, `taken-up`,
-    `presnapshot`, `frozen`, `snapshot-taken`, `thawed`, `status`, in this order, each at most once.
+    `presnapshot`, `freezing`, `frozen`, `snapshot-taken`, `thawed`, `status`, in this order, each at most once.
     """
 
     task_id: str
@@ -154,8 +156,9 @@ class SnapshotTask:
         self._note(TAKEN_UP)
 
     def presnapshot(self) -> None:
-        """Note the extension's first call; more of them change nothing."""
-        self._note(PRESNAPSHOT)
+        """Note the extension's first call, and with the next that it freezes now; more of them change nothing."""
+        if not self._note(PRESNAPSHOT):
+            self._note(FREEZING)
 
     def dosnapshot(self) -> CaptureAnswer | None:
         """Start the capture; None when it was asked for before or the task is over."""
