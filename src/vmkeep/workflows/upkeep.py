@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from vmkeep.base.errors import Retry, VmkeepError
+from vmkeep.model.protection import ProtectionState
 from vmkeep.model.retention import plan_expiry
 from vmkeep.workflows.errors import Closing
 from vmkeep.workflows.journal import Arguments, Journal, Json
@@ -69,6 +70,7 @@ class Upkeep:
                 now=self._pillars.clock.now(),
                 most_instant=self._pillars.limits.instant_points - 1,  # the next backup needs one
             )
+            if not (expiry.dropped and item.state is ProtectionState.PROTECTION_STOPPED)
         ]
 
     def _remove(self, removal: Removal) -> bool:
