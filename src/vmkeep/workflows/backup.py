@@ -73,6 +73,7 @@ class Backup:
         with run.task(TaskName.TAKE_SNAPSHOT) as cut_short:
             restore_point = self._find_cut_short(run, item) if cut_short else None
             if restore_point is None:
+                item = self._catalog.get_item(item.id)  # it may have been stopped meanwhile
                 preflight.check(self._pillars, item)
                 restore_point = self._fabric.capture(
                     item.vm_uuid,
