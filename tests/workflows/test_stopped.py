@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.catalog.records import POINT
 from tests.workflows.world import LIMITS, World
 from vmkeep.base.clock import FakeClock
 from vmkeep.base.ids import new_guid
@@ -63,6 +64,23 @@ def test_resumed_item_goes_on_from_where_it_stopped(world: World) -> None:
     item = set_state(world, item, ProtectionState.PROTECTED)
     job = world.back_up(item)
     assert (job.status, job.properties["Bytes Read"]) == (JobStatus.COMPLETED, "4096")
+
+
+def test_points_in_an_old_vault_leave_the_new_one_less_room_on_the_host(world: World) -> None:
+    old, other = world.protect(), world.protect()
+    world.expired(world.back_up(old))
+    for number in range(15):
+        point = replace(POINT, id=f"{old.id}-{number}", item_id=old.id, manifest_id="m")
+        world.catalog.put_recovery_point(point)
+    set_state(world, old, ProtectionState.PROTECTION_STOPPED)
+    new = replace(old, id=new_guid(), vault_id=other.vault_id)
+    world.catalog.put_item(new)
+    for _ in range(3):
+        job = world.back_up(new)
+        assert job.status is JobStatus.COMPLETED
+        world.expired(job)
+    held = [point for point in world.points(new) if point.restore_point]
+    assert (len(held), len(world.points(new))) == (1, 3)
 
 
 def left_behind(world: World, item: ProtectedItem) -> Job:

@@ -4,14 +4,14 @@ What only the hypervisor can tell (the VM's state, room for layers, files that v
 likewise before it touches the guest: `FabricPort.capture_obstacles`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from vmkeep.base.errors import VmkeepError
 from vmkeep.model.disk_selection import is_selected
 from vmkeep.model.machine import Disk, VirtualMachine
-from vmkeep.model.protection import ProtectedItem, ProtectionState
+from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint
 from vmkeep.workflows.errors import (
     NotActivelyProtected,
     RestorePointLimitReached,
@@ -105,11 +105,12 @@ def as_if_protected(machine: VirtualMachine, now: datetime) -> ProtectedItem:
 def count_restore_points(pillars: Pillars, vm_uuid: str) -> int:
     """Return how many recovery points of a VM, in whatever vault, are in the instant tier."""
     catalog = pillars.catalog
-    points = [
-        point
-        for item in catalog.list_items_for_vm(vm_uuid)
-        for point in catalog.list_recovery_points(item.id)
-    ]
+    items = catalog.list_items_for_vm(vm_uuid)
+    return sum(count_held(catalog.list_recovery_points(item.id)) for item in items)
+
+
+def count_held(points: Iterable[RecoveryPoint]) -> int:
+    """Return how many of some recovery points are in the instant tier."""
     return sum(point.restore_point is not None for point in points)
 
 

@@ -14,6 +14,7 @@ from vmkeep.model.retention import Expiry, plan_expiry
 from vmkeep.workflows.errors import Closing
 from vmkeep.workflows.journal import Arguments, Journal, Json
 from vmkeep.workflows.pillars import Pillars
+from vmkeep.workflows.preflight import count_held, count_restore_points
 from vmkeep.workflows.removal import Removal, remove
 
 log = structlog.get_logger()
@@ -69,11 +70,14 @@ class Upkeep:
         ]
 
     def _expiries(self, item: ProtectedItem) -> Iterable[Expiry]:
+        points = self._catalog.list_recovery_points(item.id)
+        in_old_vaults = count_restore_points(self._pillars, item.vm_uuid) - count_held(points)
+        room = self._pillars.limits.instant_points - in_old_vaults - 1  # the next backup needs one
         plan = plan_expiry(
-            self._catalog.list_recovery_points(item.id),
+            points,
             self._catalog.get_policy(item.vault_id, item.policy_name),
             now=self._pillars.clock.now(),
-            most_instant=self._pillars.limits.instant_points - 1,  # the next backup needs one
+            most_instant=max(room, 1),
         )
         return _kept_for_ever(plan) if item.state is ProtectionState.PROTECTION_STOPPED else plan
 
