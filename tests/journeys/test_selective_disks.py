@@ -86,7 +86,7 @@ def test_each_point_is_restored_with_the_disks_it_has(
         guest.write_file(path, b"before" * 100_000)
     without_data = protected.backup_now(guest.name)
     assert (without_data.status, without_data.facts["Consistency"]) == ("Completed", "file-system")
-    assert [path.suffixes[:1] for path in guest.disks.values()][1] != [".vmkeep"]
+    assert [".vmkeep-" in path.name for path in guest.disks.values()] == [True, False]
 
     guest.write_file("/data/second", b"between" * 100_000)
     reset = ("--disk-list-setting", "resetexclusionsettings")
@@ -94,14 +94,11 @@ def test_each_point_is_restored_with_the_disks_it_has(
     whole = protected.backup_now(guest.name)
     assert (whole.error, whole.warnings) == ("", ["WholeDiskRead"])
     held = {path: guest.digest(path) for path in ("/root/first", "/data/first", "/data/second")}
-    guest.write_file("/data/second", b"later")
-    again = protected.backup_now(guest.name)
-    assert (again.status, again.warnings) == ("Completed", [])
 
     protected.ask("protection", "disable", "--vm", guest.name, "--retain")
     refused = protected.refusal("protection", "backup-now", "--vm", guest.name)
     assert "This virtual machine is not (actively) protected by Azure Backup" in refused
-    _, with_both, with_one = protected.points(guest.name)
+    with_both, with_one = protected.points(guest.name)
     for name, point, paths in (
         ("copy-both", with_both, set(held)),
         ("copy-one", with_one, {"/root/first"}),
@@ -114,5 +111,3 @@ def test_each_point_is_restored_with_the_disks_it_has(
         copy.boot()
         assert {path: copy.digest(path) for path in paths} == {path: held[path] for path in paths}
         copy.power_off()
-    protected.ask("protection", "resume", "--vm", guest.name)
-    assert protected.backup_now(guest.name).status == "Completed"
