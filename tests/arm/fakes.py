@@ -10,12 +10,13 @@ from vmkeep.base.clock import Clock
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.catalog import Catalog
+from vmkeep.model.disk_selection import is_selected
 from vmkeep.model.job import Job, JobError, JobOperation, JobStatus, JobTask, TaskName, TaskStatus
 from vmkeep.model.machine import AgentState, Consistency, Disk, DiskFormat, MachineState, Nic, VirtualMachine
 from vmkeep.model.network import Network
 from vmkeep.model.outlook import Outlook, OutlookLine
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint, Vault
-from vmkeep.model.restore_point import Warned
+from vmkeep.model.restore_point import PointDisk, Warned
 from vmkeep.workflows.errors import NotActivelyProtected
 
 GIB = 2**30
@@ -36,6 +37,18 @@ def machine(name: str, **changes: Any) -> VirtualMachine:  # any field
         agent_version="2.9.1.1",
     )
     return replace(vm, **changes)
+
+
+def _disks(item: ProtectedItem) -> tuple[PointDisk, ...]:
+    return tuple(
+        PointDisk(
+            disk.name,
+            disk.lun,
+            disk.size_bytes,
+            included=is_selected(item.disk_selection, disk.name, disk.lun),
+        )
+        for disk in machine(item.vm_name).disks
+    )
 
 
 @dataclass(eq=False)
@@ -209,6 +222,7 @@ class FakeEngine:
             retain_until=retain_until,
             size_bytes=10 * GIB,
             stored_bytes=GIB,
+            disks=_disks(self.catalog.get_item(item.id)),
         )
         self.catalog.put_recovery_point(point)
         self.catalog.put_item(

@@ -219,6 +219,16 @@ def restore(api: Api, **properties: object) -> tuple[int, dict[str, object]]:
     return answer.status_code, answer.json() if answer.content else {}
 
 
+def test_restore_by_lun_takes_the_os_disk_along_and_no_disk_that_is_not_there(api: Api) -> None:
+    ours = {"targetFolder": "/srv/out"}
+    assert restore(api, recoveryType="RestoreDisks", restoreDiskLunList=["0"], vmkeep=ours)[0] == 202
+    assert api.engine.restores[0]["disks"] == ("vda", "vdb")
+    (point,) = api.get(f"{ITEM}/recoveryPoints")["value"]
+    wanted = {"recoveryType": "RestoreDisks", "restoreDiskLunList": [3], "vmkeep": ours}
+    status, error = api.error("POST", f"{point['id']}/restore", {"properties": wanted})
+    assert (status, "no disk with LUN 3, only -1, 0" in error["message"]) == (400, True)
+
+
 def test_restore_to_disks_takes_our_additions(api: Api) -> None:
     ours = {"targetFolder": "/srv/out", "diskFormat": "RAW", "diskNames": ["vda"]}
     assert restore(api, recoveryType="restoredisks", vmkeep=ours)[0] == 202

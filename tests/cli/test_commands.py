@@ -90,6 +90,8 @@ def test_disks_are_selected_as_with_az(vmkeep: Vmkeep) -> None:
     vmkeep("vault", "create", "main")
     exclude = ("--disk-list-setting", "exclude", "--diskslist", "0")
     assert "all but LUN 0" in vmkeep("protection", "enable-for-vm", "--vm", "web01", *exclude).output
+    vmkeep("protection", "backup-now", "--vm", "web01")
+    assert re.search(r"Left out.*\n.* vdb ", vmkeep("recoverypoint", "list", "--vm", "web01").output)
     update = ("protection", "update-for-vm", "--vm", "web01")
     assert "OS disk alone" in vmkeep(*update, "--exclude-all-data-disks").output
     include = ("--disk-list-setting", "include", "--diskslist")
