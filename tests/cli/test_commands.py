@@ -130,6 +130,7 @@ def test_check_vm_shows_everything_and_fails_when_the_backup_would(vmkeep: Vmkee
     shown = vmkeep("protection", "check-vm", "--vm", "WEB01").output
     assert "vaults/main" in shown
     assert re.search(r"Disks +ok +vda: 8.0 GiB", shown)
+    assert shown.endswith("A backup would work now.\n")
     assert re.search(r"Agent +warning +SomeCode: the agent is silent +Start it\.", shown)
     running.engine.lines.append(OutlookLine("Capture", Weight.FAILURE, "the VM is paused"))
     assert re.search(r"Capture +FAILS", vmkeep("protection", "check-vm", "--vm", "web01", fails=True).output)

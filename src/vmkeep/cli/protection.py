@@ -95,6 +95,7 @@ def check_vm(context: typer.Context, vm: VmOption, output: OutputOption = Output
     else:
         typer.echo(f"Vault: {outlook['vaultId'] or 'none'}")
         print_list(output, _OUTLOOK, outlook["lines"], empty="")
+        typer.echo("A backup would work now." if outlook["willWork"] else "A backup would FAIL now.")
     if not outlook["willWork"]:
         raise typer.Exit(1)
 

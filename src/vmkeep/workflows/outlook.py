@@ -82,10 +82,12 @@ def _capture(subject: Look) -> Iterator[OutlookLine]:
 
 
 def _consistency(subject: Look) -> Iterator[OutlookLine]:
+    """The rung to expect; of a VM in a state that allows no backup there is none."""
     machine = subject.machine
     rung = f"{machine.expected_consistency}-consistent"
     if machine.state is not MachineState.RUNNING:
-        yield OutlookLine("Agent", _GOOD, f"not needed: a VM that is {machine.state} has nothing to freeze")
+        if machine.state is MachineState.OFF:
+            yield OutlookLine("Agent", _GOOD, "not needed: a VM that is off has nothing to freeze")
     elif machine.agent is AgentState.READY:
         yield OutlookLine("Agent", _GOOD, f"ready, version {machine.agent_version}: {rung} or better")
     else:
