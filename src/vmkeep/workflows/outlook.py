@@ -82,7 +82,7 @@ def _capture(subject: Look) -> Iterator[OutlookLine]:
 
 
 def _consistency(subject: Look) -> Iterator[OutlookLine]:
-    """The rung to expect; of a VM in a state that allows no backup there is none."""
+    """Yield the rung to expect; there is none in a state that allows no backup."""
     machine = subject.machine
     rung = f"{machine.expected_consistency}-consistent"
     if machine.state is not MachineState.RUNNING:
