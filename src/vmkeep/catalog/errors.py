@@ -104,7 +104,7 @@ class AlreadyProtected(VmkeepError):
 
     retry = Retry.AFTER_CHANGE
     text = "VM '{e.vm}' is already protected"
-    remedy = "Stop its protection and delete its backup data before protecting it elsewhere."
+    remedy = "Stop its protection before protecting it elsewhere; its recovery points may stay."
     vm: str
 
 
