@@ -6,9 +6,10 @@ a step returns is small: ids and numbers.
 """
 
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from threading import Condition, Event
 from typing import Any
 
@@ -21,10 +22,13 @@ Arguments = Mapping[str, Json]
 Workflow = Callable[[str, Arguments], None]
 OnStep = Callable[[str], None]
 
-UPKEEP_QUEUE = "upkeep"
+UPKEEP_QUEUE, SCHEDULED_QUEUE = "upkeep", "scheduled"
 _VERSION = "1"
 """Changes only when journals of running workflows can no longer be followed; DBOS takes up none of another version."""
 _ALIVE = {"PENDING", "ENQUEUED", "DELAYED"}
+_ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+_REPEATED = "repeated"
+_MOST_DELETED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +42,12 @@ class WorkflowState:
 class Journal:
     """Starts workflows, and takes up at launch those that were cut short. One per process."""
 
-    def __init__(self, url: str, *, upkeep_look_s: float, on_step: OnStep) -> None:
+    def __init__(
+        self, url: str, *, upkeep_look_s: float, scheduled_at_once: int = 1, on_step: OnStep
+    ) -> None:
         self._on_step = on_step
-        self._upkeep_look_s = upkeep_look_s
+        self._look_s = upkeep_look_s
+        self._scheduled_at_once = scheduled_at_once
         self._closing = Event()
         self._running = 0
         self._changed = Condition()
@@ -55,26 +62,25 @@ class Journal:
         )
         DBOS(config=config)
         self._workflows: dict[str, Callable[[dict[str, Json]], None]] = {}
+        self._work: Callable[[], None] = lambda: None
+        self._repeated = self._register_repeated()
 
     def register(self, name: str, workflow: Workflow) -> None:
         """Make a workflow known by a name, before `launch`."""
 
         def run(arguments: dict[str, Json]) -> None:
-            with self._changed:
-                self._running += 1
-            try:
+            with self._counted():
                 workflow(str(DBOS.workflow_id), arguments)
-            finally:
-                with self._changed:
-                    self._running -= 1
-                    self._changed.notify_all()
 
         self._workflows[name] = DBOS.workflow(name=name)(run)
 
     def launch(self) -> None:
         """Begin to work, first on what was cut short."""
         DBOS.launch()
-        DBOS.register_queue(UPKEEP_QUEUE, worker_concurrency=1, polling_interval_sec=self._upkeep_look_s)
+        DBOS.register_queue(UPKEEP_QUEUE, worker_concurrency=1, polling_interval_sec=self._look_s)
+        DBOS.register_queue(
+            SCHEDULED_QUEUE, worker_concurrency=self._scheduled_at_once, polling_interval_sec=self._look_s
+        )
 
     def close(self, timeout_s: float) -> None:
         """Stop working; steps that cannot stop within `timeout_s` are left to the end of the process."""
@@ -93,13 +99,71 @@ class Journal:
         with SetWorkflowID(workflow_id):
             DBOS.start_workflow(self._workflows[name], dict(arguments))
 
-    def enqueue(self, workflow_id: str, name: str, arguments: Arguments, *, delay_s: float = 0) -> None:
-        """Have a workflow run when it is its turn, one at a time; one id is run once."""
+    def repeat(self, every: str, work: Callable[[], None]) -> None:
+        """Have work done again and again, by a cron line in UTC, after `launch`; what it raises is the log's.
+
+        Its ended rows are deleted at the next turn: DBOS names them by the time, and after the clock went back the
+        old names would stand in the way.
+        """
+        self._work = work
+        DBOS.apply_schedules(
+            [{"schedule_name": _REPEATED, "workflow_fn": self._repeated, "schedule": every, "context": None}]
+        )
+
+    def delete_ended(self, *, name: str | None = None, before: datetime | None = None) -> int:
+        """Forget ended workflows, of a name or that ended before a moment; returns how many."""
+        ended = DBOS.list_workflows(
+            name=name,
+            status=_ENDED,
+            completed_before=before.isoformat() if before else None,
+            limit=_MOST_DELETED,
+            load_input=False,
+            load_output=False,
+        )
+        if ended:
+            DBOS.delete_workflows([one.workflow_id for one in ended])
+        return len(ended)
+
+    def pause(self, seconds: float) -> None:
+        """Wait a while within a step; raises Closing."""
+        if self._closing.wait(seconds):
+            raise Closing
+
+    def enqueue(
+        self,
+        workflow_id: str,
+        name: str,
+        arguments: Arguments,
+        *,
+        queue: str = UPKEEP_QUEUE,
+        delay_s: float = 0,
+    ) -> None:
+        """Have a workflow run when it is its turn on a queue; one id is run once."""
         with ExitStack() as options:
             options.enter_context(SetWorkflowID(workflow_id))
             if delay_s:
                 options.enter_context(SetEnqueueOptions(delay_seconds=delay_s))
-            DBOS.enqueue_workflow(UPKEEP_QUEUE, self._workflows[name], dict(arguments))
+            DBOS.enqueue_workflow(queue, self._workflows[name], dict(arguments))
+
+    def _register_repeated(self) -> Callable[[datetime, None], None]:
+        def run(_due: datetime, _context: None) -> None:
+            self.delete_ended(name=_REPEATED)
+            with self._counted():
+                self.step("Repeat", self._work)
+
+        return DBOS.workflow(name=_REPEATED)(run)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Have `close` wait for what runs."""
+        with self._changed:
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
 
     def find_state(self, workflow_id: str) -> WorkflowState | None:
         """Return where a workflow stands, or None when it was never started."""

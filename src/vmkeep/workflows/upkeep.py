@@ -3,20 +3,24 @@
 It gives way to jobs, is tried again when it fails, and is seen in the log only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import structlog
 
 from vmkeep.base.errors import Retry, VmkeepError
-from vmkeep.model.retention import plan_expiry
+from vmkeep.model.errors import InvalidPolicy
+from vmkeep.model.protection import ProtectedItem, ProtectionState
+from vmkeep.model.retention import Expiry, plan_expiry
 from vmkeep.workflows.errors import Closing
 from vmkeep.workflows.journal import Arguments, Journal, Json
 from vmkeep.workflows.pillars import Pillars
+from vmkeep.workflows.preflight import count_held, count_restore_points
 from vmkeep.workflows.removal import Removal, remove
 
 log = structlog.get_logger()
 
-EXPIRE, REMOVE, PRUNE = "expire", "remove", "prune"
+EXPIRE, REMOVE, PRUNE, CLEAN = "expire", "remove", "prune", "clean"
 _GAVE_WAY = "WorkCancelled"
 
 
@@ -27,7 +31,8 @@ class Upkeep:
         self._pillars = pillars
         self._catalog = pillars.catalog
         self._journal = journal
-        for name, workflow in ((EXPIRE, self.expire), (REMOVE, self.remove), (PRUNE, self.prune)):
+        workflows = {EXPIRE: self.expire, REMOVE: self.remove, PRUNE: self.prune, CLEAN: self.clean}
+        for name, workflow in workflows.items():
             journal.register(name, workflow)
 
     def expire(self, workflow_id: str, arguments: Arguments) -> None:
@@ -47,6 +52,17 @@ class Upkeep:
         ):
             self._again(workflow_id, PRUNE, {**arguments, "attempt": attempt + 1}, attempt)
 
+    def clean(self, _workflow_id: str, _arguments: Arguments) -> None:
+        """Forget jobs and workflows that ended long ago."""
+        self._journal.step("Clean", lambda: self._try("clean", self._clean))
+
+    def _clean(self) -> bool:
+        limits, now = self._pillars.limits, self._pillars.clock.now()
+        jobs = self._catalog.delete_jobs_before(now - limits.jobs_kept)
+        workflows = self._journal.delete_ended(before=now - limits.journal_kept)
+        log.info("upkeep.cleaned", jobs=jobs, workflows=workflows)
+        return True
+
     def _remove_all(self, workflow_id: str, removals: list[Json], *, attempt: int) -> None:
         left = [data for data in removals if not self._step(Removal.from_json(data))]
         for vault_id in sorted({data["vault_id"] for data in removals if data["manifest_id"]}):
@@ -63,13 +79,20 @@ class Upkeep:
         return [
             Removal.of(item, expiry.point, dropped=expiry.dropped).to_json()
             for item in items
-            for expiry in plan_expiry(
-                self._catalog.list_recovery_points(item.id),
-                self._catalog.get_policy(item.vault_id, item.policy_name),
-                now=self._pillars.clock.now(),
-                most_instant=self._pillars.limits.instant_points - 1,  # the next backup needs one
-            )
+            for expiry in self._expiries(item)
         ]
+
+    def _expiries(self, item: ProtectedItem) -> Iterable[Expiry]:
+        points = self._catalog.list_recovery_points(item.id)
+        in_old_vaults = count_restore_points(self._pillars, item.vm_uuid) - count_held(points)
+        room = self._pillars.limits.instant_points - in_old_vaults - 1  # the next backup needs one
+        policy = self._catalog.get_policy(item.vault_id, item.policy_name)
+        try:
+            plan = plan_expiry(points, policy, now=self._pillars.clock.now(), most_instant=max(room, 1))
+        except InvalidPolicy as error:
+            log.warning("upkeep.nothing_expires", vm=item.vm_name, policy=policy.name, message=str(error))
+            return ()
+        return _kept_for_ever(plan) if item.state is ProtectionState.PROTECTION_STOPPED else plan
 
     def _remove(self, removal: Removal) -> bool:
         def job_runs() -> bool:
@@ -107,3 +130,10 @@ class Upkeep:
             return
         delay_s = limits.upkeep_pause_s * 2 ** (attempt - 1)
         self._journal.enqueue(f"{workflow_id}-again", name, arguments, delay_s=delay_s)
+
+
+def _kept_for_ever(plan: Iterable[Expiry]) -> Iterator[Expiry]:
+    """Return what a stopped item loses: the instant tier of points that the vault has, never a point."""
+    for expiry in plan:
+        if expiry.point.restore_point and expiry.point.manifest_id:
+            yield replace(expiry, dropped=False)
