@@ -33,7 +33,6 @@ from vmkeep.workflows.upkeep import EXPIRE, PRUNE, Upkeep
 
 log = structlog.get_logger()
 
-EVERY_MINUTE = "* * * * *"
 _VM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 
 
@@ -105,7 +104,7 @@ class Engine:
             if state is None or not state.alive:
                 self._abandon(job, _why_dead(state))
         if schedules:
-            self._journal.repeat(EVERY_MINUTE, self.scheduler.look)
+            self._journal.repeat(self._pillars.limits.schedule_look, self.scheduler.plan)
 
     def close(self) -> None:
         """Stop working. Running jobs are taken up at the next launch."""

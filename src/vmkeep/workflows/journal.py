@@ -62,7 +62,7 @@ class Journal:
         )
         DBOS(config=config)
         self._workflows: dict[str, Callable[[dict[str, Json]], None]] = {}
-        self._work: Callable[[], None] = lambda: None
+        self._plan: Callable[[], list[Json]] = list
         self._repeated = self._register_repeated()
 
     def register(self, name: str, workflow: Workflow) -> None:
@@ -99,19 +99,21 @@ class Journal:
         with SetWorkflowID(workflow_id):
             DBOS.start_workflow(self._workflows[name], dict(arguments))
 
-    def repeat(self, every: str, work: Callable[[], None]) -> None:
-        """Have work done again and again, by a cron line in UTC, after `launch`; what it raises is the log's.
+    def repeat(self, every: str, plan: Callable[[], list[Json]]) -> None:
+        """Have what a plan names enqueued again and again, by a cron line in UTC, after `launch`.
+
+        A plan is a step; it returns arguments of `enqueue`, by name.
 
         Its ended rows are deleted at the next turn: DBOS names them by the time, and after the clock went back the
         old names would stand in the way.
         """
-        self._work = work
+        self._plan = plan
         DBOS.apply_schedules(
             [{"schedule_name": _REPEATED, "workflow_fn": self._repeated, "schedule": every, "context": None}]
         )
 
     def delete_ended(self, *, name: str | None = None, before: datetime | None = None) -> int:
-        """Forget ended workflows, of a name or that ended before a moment; returns how many."""
+        """Forget, within a step, ended workflows of a name or that ended before a moment; returns how many."""
         ended = DBOS.list_workflows(
             name=name,
             status=_ENDED,
@@ -147,11 +149,15 @@ class Journal:
 
     def _register_repeated(self) -> Callable[[datetime, None], None]:
         def run(_due: datetime, _context: None) -> None:
-            self.delete_ended(name=_REPEATED)
             with self._counted():
-                self.step("Repeat", self._work)
+                for turn in self.step("Plan", self._delete_turns_and_plan):
+                    self.enqueue(**turn)
 
         return DBOS.workflow(name=_REPEATED)(run)
+
+    def _delete_turns_and_plan(self) -> list[Json]:
+        self.delete_ended(name=_REPEATED)
+        return self._plan()
 
     @contextmanager
     def _counted(self) -> Iterator[None]:

@@ -14,6 +14,8 @@ class Limits:
     """Transfers running at the same time on one host; the others wait."""
     scheduled_at_once: int = 4
     """Scheduled backups running at the same time on one host: two carry data, two freeze and wait behind them."""
+    schedule_look: str = "* * * * *"
+    """When schedules are looked at, as a cron line in UTC; with six fields the first is the second."""
     jobs_kept: timedelta = timedelta(days=183)
     """How long ended jobs stay in the list, as in Azure Backup."""
     journal_kept: timedelta = timedelta(days=7)

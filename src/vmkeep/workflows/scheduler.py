@@ -8,7 +8,7 @@ no clock that was set back.
 A run whose item has a running job waits for its end; when the item's next due time comes first, it is that run.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import structlog
@@ -19,7 +19,7 @@ from vmkeep.model.errors import InvalidPolicy
 from vmkeep.model.job import Job
 from vmkeep.model.protection import ProtectedItem
 from vmkeep.model.schedule import Schedule
-from vmkeep.workflows.journal import SCHEDULED_QUEUE, Arguments, Journal, Json, Workflow
+from vmkeep.workflows.journal import SCHEDULED_QUEUE, UPKEEP_QUEUE, Arguments, Journal, Json, Workflow
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.upkeep import CLEAN, EXPIRE, PRUNE
 
@@ -45,10 +45,14 @@ class Scheduler:
 
     def look(self) -> None:
         """Note what became due since the last look, and have it done."""
+        for turn in self.plan():
+            self._journal.enqueue(**turn)
+
+    def plan(self) -> list[Json]:
+        """Note what became due since the last look, and return what is to be enqueued."""
         now = self._clock.now()
         self._note_due_runs(now)
-        self._enqueue_due_runs()
-        self._enqueue_upkeep(now)
+        return [*self._plan_due_runs(), *self._plan_upkeep(now)]
 
     def back_up(self, job_id: str, arguments: Arguments) -> None:
         """Do a scheduled backup when it is its turn, unless it is no longer wanted."""
@@ -81,7 +85,7 @@ class Scheduler:
 
         return find
 
-    def _enqueue_due_runs(self) -> None:
+    def _plan_due_runs(self) -> Iterator[Json]:
         for item_id, due in self._catalog.list_due_runs().items():
             job_id = run_id(item_id, due)
             state = self._journal.find_state(job_id)
@@ -89,7 +93,7 @@ class Scheduler:
                 self._catalog.delete_due_run(item_id, due)
             elif state is None and self._catalog.find_running_job(item_id) is None:
                 arguments = {"item": item_id, "due": due.isoformat()}
-                self._journal.enqueue(job_id, SCHEDULED_BACKUP, arguments, queue=SCHEDULED_QUEUE)
+                yield _turn(job_id, SCHEDULED_BACKUP, arguments, queue=SCHEDULED_QUEUE)
 
     def _begin(self, job_id: str, arguments: Arguments) -> Json:
         """Make the job; None when another run has taken its place, or nobody wants it any more."""
@@ -113,17 +117,21 @@ class Scheduler:
         latest = self._catalog.find_due_run(item_id) == due
         return item if latest and is_scheduled(item) else None
 
-    def _enqueue_upkeep(self, now: datetime) -> None:
-        """Have the day's upkeep done, once a day in UTC."""
+    def _plan_upkeep(self, now: datetime) -> Iterator[Json]:
+        """Name the day's upkeep, once a day in UTC."""
         day = now.date().isoformat()
         if self._catalog.find_setting(_UPKEEP_DAY) == day:
             return
         for item in self._catalog.list_items():
-            self._journal.enqueue(f"{day}-expire-{item.id}", EXPIRE, {"item": item.id})
+            yield _turn(f"{day}-expire-{item.id}", EXPIRE, {"item": item.id})
         for vault in self._catalog.list_vaults():
-            self._journal.enqueue(f"{day}-prune-{vault.id}", PRUNE, {"vault": vault.id, "attempt": 1})
-        self._journal.enqueue(f"{day}-clean", CLEAN, {})
+            yield _turn(f"{day}-prune-{vault.id}", PRUNE, {"vault": vault.id, "attempt": 1})
+        yield _turn(f"{day}-clean", CLEAN, {})
         self._catalog.put_setting(_UPKEEP_DAY, day)
+
+
+def _turn(workflow_id: str, name: str, arguments: Arguments, queue: str = UPKEEP_QUEUE) -> Json:
+    return {"workflow_id": workflow_id, "name": name, "arguments": arguments, "queue": queue}
 
 
 def is_scheduled(item: ProtectedItem) -> bool:
