@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from vmkeep.cli import fabric, job, policy, protection, recoverypoint, repository, restore, up, vault, vm
+from vmkeep.cli import (
+    fabric,
+    item,
+    job,
+    policy,
+    protection,
+    recoverypoint,
+    repository,
+    restore,
+    up,
+    vault,
+    vm,
+)
 from vmkeep.cli.commands import group
 
 app = group("Back up, restore and diagnose running VMs on QEMU/KVM, with Azure Backup's words.")
@@ -16,6 +28,7 @@ app.add_typer(fabric.app, name="fabric")
 app.add_typer(vault.app, name="vault")
 app.add_typer(policy.app, name="policy")
 app.add_typer(protection.app, name="protection")
+app.add_typer(item.app, name="item")
 app.add_typer(job.app, name="job")
 app.add_typer(recoverypoint.app, name="recoverypoint")
 app.add_typer(restore.app, name="restore")
