@@ -10,6 +10,7 @@ A run whose item has a running job waits for its end; when the item's next due t
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import cache
 
 import structlog
 
@@ -152,10 +153,11 @@ def plan_due_runs(
     now: datetime,
 ) -> dict[str, datetime]:
     """Return item id → the latest time it became due in (since, now]; not before it was protected."""
+    last_due = cache(Schedule.last_due)
     due = {}
     for item in items:
         schedule = find_schedule(item) if is_scheduled(item) else None
-        moment = schedule.last_due(max(since, item.created), now) if schedule else None
+        moment = last_due(schedule, max(since, item.created), now) if schedule else None
         if moment is not None:
             due[item.id] = moment
     return due
