@@ -15,6 +15,7 @@ from vmkeep.model.machine import AgentState, Consistency, Disk, DiskFormat, Mach
 from vmkeep.model.network import Network
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint, Vault
 from vmkeep.model.restore_point import Warned
+from vmkeep.workflows.errors import OnlyCopyInCollection
 
 GIB = 2**30
 
@@ -142,6 +143,20 @@ class FakeEngine:
             self.catalog.delete_recovery_point(item.id, point.id)
         self.catalog.delete_item(item.id)
         return self._maybe_finish(job)
+
+    def start_delete_restore_points(
+        self, item: ProtectedItem, restore_points: tuple[str, ...], *, force: bool, reason: str
+    ) -> Job:
+        points = [
+            point
+            for point in self.catalog.list_recovery_points(item.id)
+            if point.restore_point and point.restore_point.id in restore_points
+        ]
+        if not force and not all(point.manifest_id for point in points):
+            raise OnlyCopyInCollection(vm=item.vm_name, recovery_points=points[0].id)
+        for point in points:
+            self.catalog.put_recovery_point(replace(point, restore_point=None))
+        return self._maybe_finish(self._start(item, JobOperation.DELETE_RESTORE_POINTS, reason, ()))
 
     def stop(self, job_id: str) -> Job:
         if not self.catalog.get_job(job_id).status.running:

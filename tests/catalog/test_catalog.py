@@ -27,6 +27,7 @@ from vmkeep.catalog.errors import (
     VaultNotFound,
 )
 from vmkeep.model.job import JobError, JobOperation, JobStatus, TaskName, TaskStatus
+from vmkeep.model.lock import Lock, LockLevel
 
 
 @pytest.fixture
@@ -272,3 +273,16 @@ def test_settings_are_kept_and_replaced(catalog: Catalog) -> None:
     catalog.put_setting("tenant", "t-1")
     catalog.put_setting("tenant", "t-2")
     assert catalog.get_setting("tenant") == "t-2"
+
+
+def test_locks_differ_by_scope_and_name_and_never_by_case(catalog: Catalog) -> None:
+    group = Lock("/subscriptions/s/resourceGroups/Local", "Keep", LockLevel.CAN_NOT_DELETE, START, "why")
+    other = replace(group, scope="/subscriptions/s")
+    assert [catalog.put_lock(lock) for lock in (group, other)] == [True, True]
+    assert catalog.find_lock(group.scope.lower(), "KEEP") == group
+    tighter = replace(group, scope=group.scope.upper(), name="keep", level=LockLevel.READ_ONLY)
+    assert not catalog.put_lock(tighter)
+    assert sorted(catalog.list_locks(), key=lambda lock: len(lock.scope)) == [other, tighter]
+    assert catalog.delete_lock(group.scope, group.name)
+    assert not catalog.delete_lock(group.scope, group.name)
+    assert catalog.list_locks() == [other]

@@ -81,6 +81,12 @@ class EnginePort(Protocol):
         """Start deleting an item and all its recovery points."""
         ...
 
+    def start_delete_restore_points(
+        self, item: ProtectedItem, restore_points: tuple[str, ...], *, force: bool, reason: str
+    ) -> Job:
+        """Start deleting restore points by id; raises OnlyCopyInCollection unless forced."""
+        ...
+
     def stop(self, job_id: str) -> Job:
         """Ask a job to stop; raises when it cannot be."""
         ...

@@ -7,7 +7,9 @@ from pathlib import Path
 from vmkeep.base.clock import Clock
 from vmkeep.catalog import Catalog
 from vmkeep.keyvault.local_keyring import LocalKeyring
+from vmkeep.model.collection import CollectionPlace
 from vmkeep.server.host import open_host
+from vmkeep.server.identity import ensure_installation
 from vmkeep.server.parts import Parts
 from vmkeep.server.repositories import VaultRepositories
 from vmkeep.server.settings import Settings
@@ -17,7 +19,7 @@ from vmkeep.workflows import Engine, Limits
 @contextmanager
 def assemble(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Parts]:
     """Make the parts of `vmkeep up`; jobs that a killed service left are taken up. Closes them in reverse."""
-    limits = Limits(transfers_at_once=settings.transfers)
+    limits = Limits(transfers_at_once=settings.transfers, collection_delete_s=settings.collection_delete_s)
     with ExitStack() as stack:
         catalog = Catalog(f"sqlite:///{state_dir}/catalog.db", clock)
         stack.callback(catalog.close)
@@ -37,6 +39,7 @@ def assemble(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Part
             dbos_url=f"sqlite:///{state_dir}/workflows.db",
             limits=limits,
             restored_dir=restored,
+            place=CollectionPlace(ensure_installation(catalog).subscription, settings.location),
         )
         engine.launch()
         stack.callback(engine.close)

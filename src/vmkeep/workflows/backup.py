@@ -15,12 +15,13 @@ from vmkeep.model.job import JobOperation, JobStatus, TaskName
 from vmkeep.model.machine import VirtualMachine
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint
 from vmkeep.model.restore_point import RestorePoint
-from vmkeep.workflows.errors import RestorePointLimitReached, UnsupportedDiskSize
+from vmkeep.workflows.errors import UnsupportedDiskSize
 from vmkeep.workflows.job_run import JobRun, StepFailed
 from vmkeep.workflows.journal import Arguments, Json
 from vmkeep.workflows.limits import Limits
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import IngestReport, Repository
+from vmkeep.workflows.restore_point_limit import check_restore_points, locks_on_restore_points
 
 log = structlog.get_logger()
 
@@ -46,10 +47,10 @@ class Backup:
         run.step(TaskName.TRANSFER, lambda: self._transfer(run, item, arguments["point"]))
 
     def undo(self, run: JobRun, arguments: Arguments, failure: StepFailed) -> None:
-        """Leave no capture without a recovery point, and nothing at all of a cancelled backup."""
+        """Leave no capture without a recovery point, and of a cancelled backup nothing but what is locked."""
         item = self._catalog.get_item(run.job.item_id)
         point = self._catalog.find_recovery_point(item.id, arguments["point"])
-        if point is not None and failure.error is not None:
+        if point is not None and (failure.error or locks_on_restore_points(self._pillars, item)):
             return
         if point is not None:
             self._catalog.delete_recovery_point(item.id, point.id)
@@ -76,7 +77,7 @@ class Backup:
             restore_point = self._find_cut_short(run, item) if cut_short else None
             if restore_point is None:
                 check_machine(self._fabric.get_machine(item.vm_uuid), self._pillars.limits)
-                self._check_restore_points(item)
+                check_restore_points(self._pillars, item)
                 restore_point = self._fabric.capture(
                     item.vm_uuid,
                     point_id=run.id,
@@ -104,15 +105,6 @@ class Backup:
             log.info("backup.thaw.unreachable", job=run.id, code=error.code, message=str(error))
         else:
             log.info("backup.thawed", job=run.id, file_systems=thawed)
-
-    def _check_restore_points(self, item: ProtectedItem) -> None:
-        points = self._catalog.list_recovery_points(item.id)
-        held, limit = (
-            sum(point.restore_point is not None for point in points),
-            self._pillars.limits.instant_points,
-        )
-        if held >= limit:
-            raise RestorePointLimitReached(vm=item.vm_name, restore_points=held, limit=limit)
 
     def _note_point(self, run: JobRun, point: RecoveryPoint, restore_point: RestorePoint) -> None:
         for warned in restore_point.warnings:

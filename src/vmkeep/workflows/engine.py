@@ -12,13 +12,15 @@ from vmkeep.base.clock import Clock
 from vmkeep.base.errors import InvalidValue, VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.catalog import Catalog
+from vmkeep.model.collection import CollectionPlace
 from vmkeep.model.job import Job, JobOperation, JobStatus, JobTask, TaskName
 from vmkeep.model.machine import DiskFormat
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint
 from vmkeep.model.restore_point import Warned
 from vmkeep.workflows.backup import Backup
+from vmkeep.workflows.collection_deletion import DeleteRestorePoints, refuse_only_copies
 from vmkeep.workflows.deletion import DeleteItemData
-from vmkeep.workflows.errors import CancelNotSupported, JobInterrupted
+from vmkeep.workflows.errors import CancelNotSupported, JobInterrupted, RestorePointLimitReached
 from vmkeep.workflows.job_run import JobRun, StepFailed
 from vmkeep.workflows.journal import Arguments, Journal, WorkflowState
 from vmkeep.workflows.limits import Limits
@@ -64,17 +66,19 @@ class Engine:
         dbos_url: str,
         limits: Limits | None = None,
         restored_dir: Path,
+        place: CollectionPlace,
         on_step: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`on_step` hears of each step being begun, done and journaled: crash tests stop there."""
         self._catalog = catalog
         self._clock = clock
-        self._pillars = Pillars(catalog, fabric, repositories, clock, limits or Limits(), restored_dir)
+        self._pillars = Pillars(catalog, fabric, repositories, clock, limits or Limits(), restored_dir, place)
         self._kinds: dict[str, JobKind] = {
             "backup": Backup(self._pillars),
             "restore-vm": RestoreVm(self._pillars),
             "restore-disks": RestoreDisks(self._pillars),
             "delete-item-data": DeleteItemData(self._pillars),
+            "delete-restore-points": DeleteRestorePoints(self._pillars),
         }
         self._journal = Journal(dbos_url, upkeep_look_s=self._pillars.limits.upkeep_look_s, on_step=on_step)
         for name, kind in self._kinds.items():
@@ -164,6 +168,23 @@ class Engine:
         """Start deleting an item and all its recovery points; raises OperationInProgress."""
         return self._start("delete-item-data", item, reason, {}, {})
 
+    def start_delete_restore_points(
+        self, item: ProtectedItem, restore_points: tuple[str, ...], *, force: bool = False, reason: str
+    ) -> Job:
+        """Start deleting restore points by id; recovery points that are in the vault stay there.
+
+        Raises OperationInProgress, and OnlyCopyInCollection unless forced.
+        """
+        newest_first = self._catalog.list_recovery_points(item.id)
+        points = [
+            point.id
+            for point in reversed(newest_first)
+            if point.restore_point is not None and point.restore_point.id in restore_points
+        ]
+        refuse_only_copies(self._pillars, item, points, force=force)
+        arguments = {"points": points, "force": force}
+        return self._start("delete-restore-points", item, reason, arguments, {})
+
     def stop(self, job_id: str) -> Job:
         """Ask a job to stop; raises JobNotFound, JobNotInProgress, CancelNotSupported."""
         job = self._catalog.get_job(job_id)
@@ -218,7 +239,9 @@ class Engine:
         if job.operation is JobOperation.DELETE_BACKUP_DATA:
             self._journal.enqueue(f"{job.id}-prune", PRUNE, {"vault": job.vault_id, "attempt": 1})
         else:
-            self._journal.enqueue(f"{job.id}-expire", EXPIRE, {"item": job.item_id})
+            limited = job.error is not None and job.error.code == RestorePointLimitReached.code
+            arguments = {"item": job.item_id, "make_room": limited}
+            self._journal.enqueue(f"{job.id}-expire", EXPIRE, arguments)
 
     def _abandon(self, job: Job, why: str) -> None:
         """End a job that nobody will carry on, and undo its capture."""

@@ -8,11 +8,13 @@ from collections.abc import Callable
 import structlog
 
 from vmkeep.base.errors import Retry, VmkeepError
+from vmkeep.model.protection import Policy, ProtectedItem
 from vmkeep.model.retention import plan_expiry
-from vmkeep.workflows.errors import Closing
+from vmkeep.workflows.errors import Closing, ScopeLocked, name_locks
 from vmkeep.workflows.journal import Arguments, Journal, Json
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.removal import Removal, remove
+from vmkeep.workflows.restore_point_limit import locks_on_restore_points
 
 log = structlog.get_logger()
 
@@ -32,7 +34,8 @@ class Upkeep:
 
     def expire(self, workflow_id: str, arguments: Arguments) -> None:
         """Take away what an item's policy no longer wants."""
-        removals = self._journal.step("Plan", lambda: self._plan(arguments["item"]))
+        make_room = arguments.get("make_room", False)
+        removals = self._journal.step("Plan", lambda: self._plan(arguments["item"], make_room=make_room))
         self._remove_all(workflow_id, removals, attempt=1)
 
     def remove(self, workflow_id: str, arguments: Arguments) -> None:
@@ -58,18 +61,28 @@ class Upkeep:
         name = f"Remove {removal.point_id}"
         return self._journal.step(name, lambda: self._try(name, lambda: self._remove(removal)))
 
-    def _plan(self, item_id: str) -> Json:
+    def _plan(self, item_id: str, *, make_room: bool) -> Json:
         items = [item for item in self._catalog.list_items() if item.id == item_id and item.policy_name]
-        return [
-            Removal.of(item, expiry.point, dropped=expiry.dropped).to_json()
-            for item in items
-            for expiry in plan_expiry(
-                self._catalog.list_recovery_points(item.id),
-                self._catalog.get_policy(item.vault_id, item.policy_name),
-                now=self._pillars.clock.now(),
-                most_instant=self._pillars.limits.instant_points - 1,  # the next backup needs one
+        return [removal.to_json() for item in items for removal in self._plan_item(item, make_room=make_room)]
+
+    def _plan_item(self, item: ProtectedItem, *, make_room: bool) -> list[Removal]:
+        """Return what has expired; `make_room` also takes the oldest restore point of a VM at its limit."""
+        policy = self._catalog.get_policy(item.vault_id, item.policy_name)
+        limit = self._pillars.limits.instant_points
+        expired = plan_expiry(
+            self._catalog.list_recovery_points(item.id),
+            policy,
+            now=self._pillars.clock.now(),
+            most_instant=limit - 1 if make_room or _runs_several_times_a_day(policy) else limit,
+        )
+        removals = [Removal.of(item, expiry.point, dropped=expiry.dropped) for expiry in expired]
+        locks = locks_on_restore_points(self._pillars, item)
+        kept = [removal for removal in removals if locks and removal.restore_point]
+        if kept:
+            log.warning(
+                "upkeep.expire.locked", vm=item.vm_name, restore_points=len(kept), locks=name_locks(locks)
             )
-        ]
+        return [removal for removal in removals if removal not in kept]
 
     def _remove(self, removal: Removal) -> bool:
         def job_runs() -> bool:
@@ -77,7 +90,10 @@ class Upkeep:
 
         if job_runs():
             return False
-        remove(self._pillars, removal, on_progress=self._go_on, cancelled=job_runs)
+        try:
+            remove(self._pillars, removal, on_progress=self._go_on, cancelled=job_runs)
+        except ScopeLocked as error:  # it is planned anew after each backup
+            log.warning("upkeep.remove.locked", point=removal.point_id, locks=error.locks)
         return True
 
     def _prune(self, vault_id: str) -> bool:
@@ -107,3 +123,9 @@ class Upkeep:
             return
         delay_s = limits.upkeep_pause_s * 2 ** (attempt - 1)
         self._journal.enqueue(f"{workflow_id}-again", name, arguments, delay_s=delay_s)
+
+
+def _runs_several_times_a_day(policy: Policy) -> bool:
+    """Whether the policy itself asks for several backups a day: its clean-up keeps a place free for the next one."""
+    schedule = policy.properties.get("schedulePolicy") or {}
+    return str(schedule.get("scheduleRunFrequency", "")).lower() == "hourly"

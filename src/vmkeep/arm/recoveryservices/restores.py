@@ -7,6 +7,7 @@ from typing import Annotated, assert_never
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from vmkeep.arm.authorization.lock_guard import check_locks
 from vmkeep.arm.errors import BadRequestBody, NotSupported
 from vmkeep.arm.members import Body, any_case
 from vmkeep.arm.names import item_id, last_segment
@@ -14,6 +15,7 @@ from vmkeep.arm.operations import accepted
 from vmkeep.arm.recoveryservices.scope import POINT, TheItem, ThePoint, TheVault, machine_of
 from vmkeep.arm.service import Here, Service
 from vmkeep.model.job import Job
+from vmkeep.model.lock import Change
 from vmkeep.model.machine import DiskFormat
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint
 
@@ -77,6 +79,7 @@ def _new_vm(here: Service, item: ProtectedItem, point: RecoveryPoint, wanted: Re
     name = last_segment(wanted.target_virtual_machine_id)
     if not name:
         raise BadRequestBody(why="targetVirtualMachineId must name the new VM")
+    check_locks(here, here.ids.machine(here.machine_name(name)), Change.WRITE)
     return here.engine.start_restore_vm(
         item,
         point,
