@@ -13,7 +13,7 @@ from vmkeep.catalog import Catalog
 from vmkeep.model.job import Job, JobError, JobOperation, JobStatus, JobTask, TaskName, TaskStatus
 from vmkeep.model.machine import AgentState, Consistency, Disk, DiskFormat, MachineState, Nic, VirtualMachine
 from vmkeep.model.network import Network
-from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint, Vault
+from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint, Tier, Vault
 from vmkeep.model.restore_point import Warned
 from vmkeep.workflows.errors import OnlyCopyInCollection
 
@@ -116,9 +116,10 @@ class FakeEngine:
         *,
         new_name: str,
         network: str | None,
+        tier: Tier | None,
         reason: str,
     ) -> Job:
-        self.restores.append({"point": recovery_point.id, "name": new_name, "network": network})
+        self.restores.append({"point": recovery_point.id, "name": new_name, "network": network, "tier": tier})
         tasks = (TaskName.TRANSFER_BACK, TaskName.CREATE_VM)
         return self._maybe_finish(self._start(item, JobOperation.RESTORE, reason, tasks))
 
@@ -130,10 +131,17 @@ class FakeEngine:
         folder: Path,
         disk_format: DiskFormat,
         disk_names: tuple[str, ...] | None,
+        tier: Tier | None,
         reason: str,
     ) -> Job:
         self.restores.append(
-            {"point": recovery_point.id, "folder": folder, "format": disk_format, "disks": disk_names}
+            {
+                "point": recovery_point.id,
+                "folder": folder,
+                "format": disk_format,
+                "disks": disk_names,
+                "tier": tier,
+            }
         )
         return self._maybe_finish(self._start(item, JobOperation.RESTORE, reason, (TaskName.TRANSFER_BACK,)))
 

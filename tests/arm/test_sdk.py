@@ -127,7 +127,9 @@ def test_sdk_walks_from_vault_to_restore(sdk: Sdk, running: Running) -> None:
         target_virtual_machine_id=sdk.machine_id.replace("web01", "web01-copy"),
     )
     sdk.backup.restores.begin_trigger(*where, point.name, RestoreRequestResource(properties=restore)).result()
-    assert running.engine.restores == [{"point": point.name, "name": "web01-copy", "network": None}]
+    assert running.engine.restores == [
+        {"point": point.name, "name": "web01-copy", "network": None, "tier": None}
+    ]
 
 
 def test_sdk_stops_resumes_and_deletes(sdk: Sdk) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from vmkeep.model.job import Job
 from vmkeep.model.machine import DiskFormat, VirtualMachine
 from vmkeep.model.network import Network
-from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Vault
+from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier, Vault
 from vmkeep.model.restore_point import Warned
 
 
@@ -59,6 +59,7 @@ class EnginePort(Protocol):
         *,
         new_name: str,
         network: str | None,
+        tier: Tier | None,
         reason: str,
     ) -> Job:
         """Start making a new VM out of a recovery point."""
@@ -72,6 +73,7 @@ class EnginePort(Protocol):
         folder: Path,
         disk_format: DiskFormat,
         disk_names: tuple[str, ...] | None,
+        tier: Tier | None,
         reason: str,
     ) -> Job:
         """Start writing a recovery point's disks to a folder of the host."""

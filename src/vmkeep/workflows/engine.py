@@ -15,7 +15,7 @@ from vmkeep.catalog import Catalog
 from vmkeep.model.collection import CollectionPlace
 from vmkeep.model.job import Job, JobOperation, JobStatus, JobTask, TaskName
 from vmkeep.model.machine import DiskFormat
-from vmkeep.model.protection import ProtectedItem, RecoveryPoint
+from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier
 from vmkeep.model.restore_point import Warned
 from vmkeep.workflows.backup import Backup
 from vmkeep.workflows.collection_deletion import DeleteRestorePoints, refuse_only_copies
@@ -117,6 +117,7 @@ class Engine:
         *,
         new_name: str,
         network: str | None = None,
+        tier: Tier | None = None,
         reason: str,
         folder: Path | None = None,
     ) -> Job:
@@ -134,6 +135,7 @@ class Engine:
             "name": new_name,
             "network": network,
             "folder": str(target),
+            "tier": tier,
         }
         properties = {
             "Recovery Point": recovery_point.id,
@@ -150,6 +152,7 @@ class Engine:
         folder: Path,
         disk_format: DiskFormat,
         disk_names: tuple[str, ...] | None = None,
+        tier: Tier | None = None,
         reason: str,
     ) -> Job:
         """Start writing disks of a recovery point as files `<disk>.<format>` of a folder; raises OperationInProgress."""
@@ -160,6 +163,7 @@ class Engine:
             "makes_folder": not target.exists(),
             "format": disk_format.value,
             "disks": disk_names and list(disk_names),
+            "tier": tier,
         }
         properties = {"Recovery Point": recovery_point.id, "Target Folder": str(target)}
         return self._start("restore-disks", item, reason, arguments, properties)

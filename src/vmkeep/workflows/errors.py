@@ -3,7 +3,8 @@
     UnsupportedDiskSize · RestorePointLimitReached      refused before the guest is touched
     ScopeLocked · OnlyCopyInCollection                  restore points that must not be deleted
     CollectionDeletionTimedOut                          not all were deleted in the time there was
-    RecoveryPointUnusable · VmNameTaken · TargetTaken   a restore that cannot be done
+    RecoveryPointUnusable · InstantRestorePointNotFound
+    VmNameTaken · TargetTaken                           a restore that cannot be done
     JobInterrupted                                      vmkeep stopped and cannot take the job up again
     CancelNotSupported                                  the job runs to its end
     InternalFailure                                     a mistake of ours
@@ -157,6 +158,20 @@ class RecoveryPointUnusable(VmkeepError):
 
     text = "recovery point {e.recovery_point} cannot be restored: its restore point is gone and it is not in the vault"
     remedy = "Choose another recovery point."
+    recovery_point: str
+
+
+@dataclass(eq=False)
+class InstantRestorePointNotFound(VmkeepError):
+    """The instant tier was asked for and is not there. Code and sentence are Azure Backup's."""
+
+    code = "UserErrorInstantRpNotFound"
+    retry = Retry.AFTER_CHANGE
+    text = "Restore failed because the snapshot of the VM was not found"
+    remedy = (
+        "Recovery point {e.recovery_point} has no restore point on this host any more. "
+        "Restore it from the vault tier, or choose another recovery point."
+    )
     recovery_point: str
 
 

@@ -17,7 +17,7 @@ from vmkeep.arm.service import Here, Service
 from vmkeep.model.job import Job
 from vmkeep.model.lock import Change
 from vmkeep.model.machine import DiskFormat
-from vmkeep.model.protection import ProtectedItem, RecoveryPoint
+from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier
 
 router = APIRouter()
 
@@ -30,12 +30,23 @@ class RecoveryType(StrEnum):
     REPLACE = "OriginalLocation"
 
 
+class WireTier(StrEnum):
+    """Tiers in Azure's words."""
+
+    INSTANT = "InstantRP"
+    VAULT = "HardenedRP"
+
+
+_TIERS = {WireTier.INSTANT: Tier.INSTANT, WireTier.VAULT: Tier.VAULT}
+
+
 class VmkeepRestore(Body):
     """Our additions to a restore."""
 
     target_folder: str = ""
     disk_format: Annotated[DiskFormat, any_case(DiskFormat)] = DiskFormat.QCOW2
     disk_names: list[str] | None = None
+    tier: Annotated[WireTier | None, any_case(WireTier)] = None
 
 
 class RestoreProperties(Body):
@@ -85,6 +96,7 @@ def _new_vm(here: Service, item: ProtectedItem, point: RecoveryPoint, wanted: Re
         point,
         new_name=name,
         network=last_segment(wanted.virtual_network_id) or None,
+        tier=_tier(wanted),
         reason="user: restore vm",
     )
 
@@ -99,8 +111,14 @@ def _disks(here: Service, item: ProtectedItem, point: RecoveryPoint, wanted: Res
         folder=folder,
         disk_format=wanted.vmkeep.disk_format,
         disk_names=_names(point, wanted),
+        tier=_tier(wanted),
         reason="user: restore disks",
     )
+
+
+def _tier(wanted: RestoreProperties) -> Tier | None:
+    asked = wanted.vmkeep.tier
+    return None if asked is None else _TIERS[asked]
 
 
 def _names(point: RecoveryPoint, wanted: RestoreProperties) -> tuple[str, ...] | None:
