@@ -6,6 +6,7 @@ a writer in the guest syncs 4 KiB over and over: its latencies during the merge 
 
 import argparse
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ def measure(guest: Guest, limit_mib_s: int, fill_mib: int, quiet_s: float) -> No
         older = capture(fabric, guest.uuid, "older")
         guest.run("dd", "if=/dev/urandom", "of=/data/fill", "bs=1M", f"count={fill_mib}", "conv=fsync")
         newer = capture(fabric, guest.uuid, "newer")
+        os.sync()  # what was filled is no longer on its way to the disk
         with Writing(guest) as quiet_writer:
             CLOCK.sleep(quiet_s)
         quiet = quiet_writer.figures()

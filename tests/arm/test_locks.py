@@ -6,7 +6,7 @@ import pytest
 
 from tests.arm.conftest import GROUP, ITEM, ROOT, VAULT, VM, Api
 from tests.catalog.records import RESTORE_POINT
-from vmkeep.model.protection import RecoveryPoint
+from vmkeep.model.protection import RecoveryPoint, Tier
 
 LOCKS = "/providers/Microsoft.Authorization/locks"
 BACKUP_GROUP = f"{ROOT}/resourceGroups/AzureBackupRG_local_1"
@@ -177,3 +177,28 @@ def test_a_locked_collection_is_not_deleted(api: Api) -> None:
     status, error = api.error("DELETE", COLLECTION)
     assert (status, error["code"]) == (409, "ScopeLocked")
     assert api.get(COLLECTION)
+
+
+def test_the_item_says_why_restore_points_pile_up(api: Api) -> None:
+    back_up(api)
+    assert api.get(ITEM)["properties"]["healthStatus"] == "Passed"
+    lock(api, BACKUP_GROUP)
+    shown = api.get(ITEM)["properties"]
+    assert shown["healthStatus"] == "ActionSuggested"
+    [detail] = shown["healthDetails"]
+    assert "prevents the automatic clean-up" in detail["message"]
+    assert BACKUP_GROUP in detail["recommendations"][0]
+
+
+@pytest.mark.parametrize(("wire", "tier"), [("instantrp", Tier.INSTANT), ("HardenedRP", Tier.VAULT)])
+def test_a_restore_may_name_its_tier(api: Api, wire: str, tier: Tier) -> None:
+    point = back_up(api)
+    target = VM.replace("web01", "copy")
+    wanted = {
+        "recoveryType": "AlternateLocation",
+        "targetVirtualMachineId": target,
+        "vmkeep": {"tier": wire},
+    }
+    answer = api.call("POST", f"{ITEM}/recoveryPoints/{point.id}/restore", {"properties": wanted})
+    assert answer.status_code == 202
+    assert api.engine.restores[0]["tier"] is tier
