@@ -201,3 +201,10 @@ def test_a_deletion_never_runs_beside_a_backup(world: World, item: ProtectedItem
     world.hook.at("ingest: begun", try_it)
     back_up(world, item, 1, every=timedelta(0))
     assert refused == ["UserErrorBackupOperationInProgress"]
+
+
+def test_young_points_that_are_the_only_copy_make_no_room(world: World, item: ProtectedItem) -> None:
+    world.hook.raising("ingest: begun", StoreUnreachable())
+    jobs = back_up(world, item, LIMIT + 2, every=timedelta(minutes=10))
+    assert [failure(job)[0] for job in jobs[LIMIT:]] == [LIMIT_REACHED[0]] * 2
+    assert [point.tiers for point in world.points(item)] == [{Tier.INSTANT}] * LIMIT

@@ -65,7 +65,8 @@ _LIMIT_REMEDY = {
     ),
     LimitCause.SEVERAL_BACKUPS_A_DAY: (
         "Several backups a day are made and none of their restore points is old enough to go. One backup a day is "
-        "recommended. Clean-up of the oldest has been started: try again later, or keep them for fewer days."
+        "recommended. Clean-up of the oldest that are in the vault has been started: try again later, "
+        "or keep them for fewer days."
     ),
     LimitCause.CLEAN_UP_BEHIND: (
         "Expired restore points are not merged yet. Clean-up has been started: try again later. "

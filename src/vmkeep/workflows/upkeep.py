@@ -66,15 +66,17 @@ class Upkeep:
         return [removal.to_json() for item in items for removal in self._plan_item(item, make_room=make_room)]
 
     def _plan_item(self, item: ProtectedItem, *, make_room: bool) -> list[Removal]:
-        """Return what has expired; `make_room` also takes the oldest restore point of a VM at its limit."""
+        """Return what has expired; `make_room` also takes the oldest restore points of a VM at its limit.
+
+        Those must be in the vault: what is young and the only copy stays.
+        """
         policy = self._catalog.get_policy(item.vault_id, item.policy_name)
-        limit = self._pillars.limits.instant_points
-        expired = plan_expiry(
-            self._catalog.list_recovery_points(item.id),
-            policy,
-            now=self._pillars.clock.now(),
-            most_instant=limit - 1 if make_room or _runs_several_times_a_day(policy) else limit,
-        )
+        points, now = self._catalog.list_recovery_points(item.id), self._pillars.clock.now()
+        expired = plan_expiry(points, policy, now=now, most_instant=len(points))
+        if make_room or _runs_several_times_a_day(policy):
+            most = self._pillars.limits.instant_points - 1
+            crowded_out = plan_expiry(points, policy, now=now, most_instant=most)
+            expired = tuple(one for one in crowded_out if one in expired or one.point.manifest_id)
         removals = [Removal.of(item, expiry.point, dropped=expiry.dropped) for expiry in expired]
         locks = locks_on_restore_points(self._pillars, item)
         kept = [removal for removal in removals if locks and removal.restore_point]
