@@ -63,6 +63,11 @@ def test_what_is_not_there_cannot_be_locked(api: Api, scope: str, code: str) -> 
     assert api.error("PUT", f"{GROUP}{LOCKS}/keep", {"properties": {"level": "Never"}})[0] == 400
 
 
+def test_what_is_below_a_resource_is_locked_with_it_and_not_alone(api: Api) -> None:
+    status, error = api.error("PUT", f"{ITEM}{LOCKS}/keep", {"properties": {"level": "ReadOnly"}})
+    assert (status, error["code"]) == (400, "UserErrorOperationNotSupported")
+
+
 @pytest.mark.parametrize("scope", [ROOT, GROUP, VAULT])
 def test_a_lock_against_deletion_forbids_deletion_only(api: Api, scope: str) -> None:
     api.protect()

@@ -14,7 +14,7 @@ _CHANGES = {"DELETE": Change.DELETE, "PUT": Change.WRITE, "PATCH": Change.WRITE,
 
 def refuse_locked(request: Request, here: Here) -> None:
     """Refuse a request that a lock forbids; raises ScopeLocked. Locks themselves can always be changed."""
-    path, change = request.url.path, _CHANGES.get(request.method)
+    path, change = str(request.scope["path"]), _CHANGES.get(request.method)
     if change is None or not path.startswith("/subscriptions/") or f"/providers/{LOCKS}/" in path:
         return
     if request.method == "POST":

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from vmkeep.arm.authorization.lock_guard import LOCKS
-from vmkeep.arm.errors import ResourceGroupNotFound, ResourceNotFound, SubscriptionNotFound
+from vmkeep.arm.errors import NotSupported, ResourceGroupNotFound, ResourceNotFound, SubscriptionNotFound
 from vmkeep.arm.members import Body, Json, any_case
 from vmkeep.arm.paging import page
 from vmkeep.arm.resources.inventory import list_resources
@@ -17,7 +17,8 @@ router = APIRouter()
 _LIST = f"/subscriptions/{{scope:path}}/providers/{LOCKS}"
 _ONE = f"{_LIST}/{{lock_name}}"
 _RESOURCE_DEPTH = 8
-"""Segments of a top-level resource's id; what is below it is not looked up."""
+_DEPTHS = {2, 4, _RESOURCE_DEPTH}
+"""Segments in the id of a subscription, of a resource group, of a top-level resource."""
 
 
 class LockProperties(Body):
@@ -83,15 +84,20 @@ def _scope(here: Service, path: str) -> str:
 
 
 def _existing(here: Service, path: str) -> str:
-    """Return the scope; raises ResourceGroupNotFound, ResourceNotFound when there is nothing to lock."""
+    """Return the scope; raises ResourceGroupNotFound, ResourceNotFound when there is nothing to lock.
+
+    What is below a resource is refused: some of it has several names, and a lock must hold under each.
+    """
     scope, group = _scope(here, path), _group_of(path)
+    segments = scope.split("/")[1:]
+    if len(segments) not in _DEPTHS or (group and segments[2].lower() != "resourcegroups"):
+        raise NotSupported(
+            what=f"locking {scope}", instead="Lock a resource, its resource group or the subscription."
+        )
     if group and group.lower() not in {name.lower() for name in here.resource_groups()}:
         raise ResourceGroupNotFound(name=group, known=here.resource_group)
-    segments = scope.split("/")[1:]
-    resource_id = "/" + "/".join(segments[:_RESOURCE_DEPTH])
-    if len(segments) >= _RESOURCE_DEPTH and not any(
-        is_within(resource_id, str(resource["id"])) for resource in list_resources(here)
-    ):
+    is_resource = len(segments) == _RESOURCE_DEPTH
+    if is_resource and not any(is_within(scope, str(one["id"])) for one in list_resources(here)):
         raise ResourceNotFound(type="/".join(segments[5:7]), name=segments[7], resource_group=group)
     return scope
 
