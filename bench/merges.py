@@ -1,19 +1,20 @@
 """What a guest's writes feel of a live merge: `scripts/lab .venv/bin/python bench/merges.py --limits 0 64 32`.
 
 For each limit a guest fills a file, is captured, and writes again while the older restore point is merged away. Beside it
-a writer in the guest syncs 4 KiB over and over: its latencies during the merge are compared with those of a quiet time.
+a writer in the guest syncs 4 KiB over and over: its latencies during the merge are compared with those in quiet, before and after it. Use several rounds: machines drift.
 """
 
 import argparse
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.fabric.on_guests import capture, layers_in
+from tests.fabric.on_guests import capture, layers_in, merge
 from tests.lab.guest import Guest
 from tests.lab.lab import Lab
 from vmkeep.base.clock import SystemClock
@@ -34,9 +35,7 @@ while number < 50 or not os.path.exists(stop):
     if number == 1:
         open(started, "w").close()
 os.unlink(started), os.unlink(stop)
-taken.sort()
-at = lambda share: round(taken[min(int(len(taken) * share), len(taken) - 1)] * 1000, 2)
-print(json.dumps({"writes": len(taken), "p50": at(.5), "p99": at(.99), "max": at(1)}))
+print(json.dumps([round(one * 1000, 2) for one in taken]))
 """
 
 
@@ -58,36 +57,55 @@ class Writing:
     def __exit__(self, *_: object) -> None:
         self.guest.run("touch", "/run/bench-stop")
 
-    def figures(self) -> dict[str, float]:
-        """Return milliseconds: p50, p99, max; and how many writes."""
+    def latencies(self) -> list[float]:
+        """Return how long each write took, in milliseconds."""
         ended = self.guest.wait_for(lambda: self.guest.ended(self.pid), "the writer has ended")
-        figures: dict[str, float] = json.loads(ended.out)
-        return figures
+        taken: list[float] = json.loads(ended.out)
+        return taken
 
 
-def measure(guest: Guest, limit_mib_s: int, fill_mib: int, quiet_s: float) -> None:
-    """Print one line: the limit, the merge, the guest's latencies in quiet and during the merge."""
+def watch(guest: Guest, work: Callable[[], None]) -> list[float]:
+    """Return the latencies of the guest's writes while something is done."""
+    with Writing(guest) as writer:
+        work()
+    return writer.latencies()
+
+
+def measure(guest: Guest, limit_mib_s: int, fill_mib: int, quiet_s: float) -> tuple[list[float], list[float]]:
+    """Return the latencies in quiet, before and after a merge, and during it; print a line about them."""
     with tempfile.TemporaryDirectory() as state:
         fabric = Fabric(state_dir=Path(state), clock=CLOCK, wire=None, merge_mib_s=limit_mib_s)
         older = capture(fabric, guest.uuid, "older")
         guest.run("dd", "if=/dev/urandom", "of=/data/fill", "bs=1M", f"count={fill_mib}", "conv=fsync")
         newer = capture(fabric, guest.uuid, "newer")
         os.sync()  # what was filled is no longer on its way to the disk
-        with Writing(guest) as quiet_writer:
-            CLOCK.sleep(quiet_s)
-        quiet = quiet_writer.figures()
-        with Writing(guest) as busy_writer:
-            begun = CLOCK.monotonic()
-            fabric.merge(older, on_progress=lambda _done, _all: None, cancelled=lambda: False)
-            merge_s = CLOCK.monotonic() - begun
-        busy = busy_writer.figures()
-        fabric.merge(newer, on_progress=lambda _done, _all: None, cancelled=lambda: False)
+        before = watch(guest, lambda: CLOCK.sleep(quiet_s / 2))
+        begun = CLOCK.monotonic()
+        during = watch(guest, lambda: merge(fabric, older))
+        merge_s = CLOCK.monotonic() - begun
+        quiet = before + watch(guest, lambda: CLOCK.sleep(quiet_s / 2))
+        merge(fabric, newer)
         assert not layers_in(guest.disks["vdb"].parent)
+    print(f"{merge_s:6.1f} s  {compared(limit_mib_s, quiet, during)}", flush=True)
+    return quiet, during
+
+
+def compared(limit_mib_s: int, quiet: list[float], during: list[float]) -> str:
+    """Return the figures of one limit in words."""
     limit = f"{limit_mib_s} MiB/s" if limit_mib_s else "no limit"
-    ratio = busy["p99"] / quiet["p99"]
-    print(
-        f"{limit:>10}  merge {merge_s:6.1f} s  quiet {quiet}  merging {busy}  p99 x {ratio:.2f}", flush=True
-    )
+    ratio = at(during, 0.99) / at(quiet, 0.99)
+    return f"{limit:>9}: quiet {shown(quiet)}, merging {shown(during)}, p99 x {ratio:.2f}"
+
+
+def shown(taken: list[float]) -> str:
+    """Return p50, p99 and longest in milliseconds, and how many there are."""
+    figures = " / ".join(f"{at(taken, share):.1f}" for share in (0.5, 0.99, 1))
+    return f"{figures} ms of {len(taken)}"
+
+
+def at(taken: list[float], share: float) -> float:
+    """Return the latency that this share of writes does not exceed."""
+    return sorted(taken)[min(int(len(taken) * share), len(taken) - 1)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -98,11 +116,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quiet-s", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=1)
     asked = parser.parse_args(arguments)
+    pooled: defaultdict[int, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
     lab = Lab()
     guest = lab.restore_guest(data_disk=DiskFormat.QCOW2)
     try:
-        for limit in asked.limits * asked.rounds:
-            measure(guest, limit, asked.fill_mib, asked.quiet_s)
+        for _ in range(asked.rounds):
+            for limit in asked.limits:
+                quiet, during = measure(guest, limit, asked.fill_mib, asked.quiet_s)
+                pooled[limit][0].extend(quiet)
+                pooled[limit][1].extend(during)
+        for limit, (quiet, during) in pooled.items():
+            print("all rounds ", compared(limit, quiet, during))
     finally:
         lab.clear()
 

@@ -1,9 +1,11 @@
 """Delete a VM's restore points by hand, against a deadline; what is deleted stays deleted, the rest by the next try."""
 
+from collections.abc import Sequence
 from functools import partial
 
+from vmkeep.catalog import Catalog
 from vmkeep.model.job import JobOperation, TaskName
-from vmkeep.model.protection import ProtectedItem
+from vmkeep.model.protection import RecoveryPoint
 from vmkeep.workflows.errors import CollectionDeletionTimedOut, OnlyCopyInCollection
 from vmkeep.workflows.job_run import JobRun, StepFailed
 from vmkeep.workflows.journal import Arguments, Json
@@ -13,7 +15,7 @@ from vmkeep.workflows.restore_point_limit import refuse_locked
 
 
 class DeleteRestorePoints:
-    """The workflow. `arguments["points"]` are recovery points, oldest first, `force` lets only copies go too."""
+    """The workflow. `arguments["points"]` are ids of items and their recovery points; `force` lets only copies go too."""
 
     operation = JobOperation.DELETE_RESTORE_POINTS
     tasks: tuple[TaskName, ...] = ()
@@ -25,10 +27,12 @@ class DeleteRestorePoints:
     def conduct(self, run: JobRun, arguments: Arguments) -> None:
         """Do the job; raises StepFailed."""
         points = arguments["points"]
-        for deleted, point_id in enumerate(points):
+        for deleted, (item_id, point_id) in enumerate(points):
             left = len(points) - deleted
-            work = partial(self._delete, run, point_id, deleted=deleted, left=left, force=arguments["force"])
+            work = partial(self._delete, run, item_id, point_id, force=arguments["force"])
+            run.step(f"Look at the clock before {point_id}", partial(self._check_time, run, deleted, left))
             run.step(f"Delete restore point of {point_id}", work)
+            run.note(restore_points_deleted=deleted + 1)
 
     def undo(self, run: JobRun, arguments: Arguments, failure: StepFailed) -> None:
         """Leave it: what is deleted stays deleted."""
@@ -36,35 +40,38 @@ class DeleteRestorePoints:
     def after(self, run: JobRun) -> None:
         """Nothing is left to do."""
 
-    def _delete(self, run: JobRun, point_id: str, *, deleted: int, left: int, force: bool) -> Json:
+    def _check_time(self, run: JobRun, deleted: int, left: int) -> Json:
+        """Stop between two restore points, never within a merge: each try gets on by one at least."""
+        limit_s, job = self._pillars.limits.collection_delete_s, run.job
+        passed = self._pillars.clock.now() - job.started
+        if deleted and passed.total_seconds() >= limit_s:
+            raise CollectionDeletionTimedOut(vm=job.item_name, deleted=deleted, left=left, limit_s=limit_s)
+
+    def _delete(self, run: JobRun, item_id: str, point_id: str, *, force: bool) -> Json:
         run.stop_if_wanted()
-        item = self._catalog.get_item(run.job.item_id)
-        self._check_time(run, item, deleted, left)
+        item = self._catalog.get_item(item_id)
         refuse_locked(self._pillars, item)
         point = self._catalog.find_recovery_point(item.id, point_id)
         if point is None or point.restore_point is None:
             return
-        refuse_only_copies(self._pillars, item, [point_id], force=force)
-        removal = Removal.of(item, point, dropped=not point.manifest_id)
+        refuse_only_copies(item.vm_name, [point], force=force)
         remove_data_first(
             self._pillars,
-            removal,
+            Removal.of(item, point, dropped=not point.manifest_id),
             on_progress=lambda _done, _all: run.stop_if_wanted(),
             cancelled=run.cancel_wanted,
         )
-        run.note(restore_points_deleted=deleted + 1)
-
-    def _check_time(self, run: JobRun, item: ProtectedItem, deleted: int, left: int) -> None:
-        """Stop between two restore points, never within a merge: each try gets on by one at least."""
-        limit_s = self._pillars.limits.collection_delete_s
-        passed = self._pillars.clock.now() - run.job.started
-        if deleted and passed.total_seconds() >= limit_s:
-            raise CollectionDeletionTimedOut(vm=item.vm_name, deleted=deleted, left=left, limit_s=limit_s)
 
 
-def refuse_only_copies(pillars: Pillars, item: ProtectedItem, point_ids: list[str], *, force: bool) -> None:
+def points_of_machine(catalog: Catalog, vm_uuid: str) -> list[RecoveryPoint]:
+    """Return the recovery points of a VM over all vaults, oldest first."""
+    items = [item for item in catalog.list_items() if item.vm_uuid == vm_uuid]
+    points = [point for item in items for point in catalog.list_recovery_points(item.id)]
+    return sorted(points, key=lambda point: (point.time, point.id))
+
+
+def refuse_only_copies(vm: str, points: Sequence[RecoveryPoint], *, force: bool) -> None:
     """Raise OnlyCopyInCollection when points that should lose their restore point are in no vault."""
-    points = [pillars.catalog.get_recovery_point(item.id, point_id) for point_id in point_ids]
     only = [point.id for point in points if not point.manifest_id]
     if only and not force:
-        raise OnlyCopyInCollection(vm=item.vm_name, recovery_points=", ".join(only))
+        raise OnlyCopyInCollection(vm=vm, recovery_points=", ".join(only))

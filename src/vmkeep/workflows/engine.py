@@ -18,7 +18,7 @@ from vmkeep.model.machine import DiskFormat
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier
 from vmkeep.model.restore_point import Warned
 from vmkeep.workflows.backup import Backup
-from vmkeep.workflows.collection_deletion import DeleteRestorePoints, refuse_only_copies
+from vmkeep.workflows.collection_deletion import DeleteRestorePoints, points_of_machine, refuse_only_copies
 from vmkeep.workflows.deletion import DeleteItemData
 from vmkeep.workflows.errors import CancelNotSupported, JobInterrupted, RestorePointLimitReached
 from vmkeep.workflows.job_run import JobRun, StepFailed
@@ -175,18 +175,17 @@ class Engine:
     def start_delete_restore_points(
         self, item: ProtectedItem, restore_points: tuple[str, ...], *, force: bool = False, reason: str
     ) -> Job:
-        """Start deleting restore points by id; recovery points that are in the vault stay there.
+        """Start deleting restore points of an item's VM by id; recovery points that are in a vault stay there.
 
         Raises OperationInProgress, and OnlyCopyInCollection unless forced.
         """
-        newest_first = self._catalog.list_recovery_points(item.id)
         points = [
-            point.id
-            for point in reversed(newest_first)
+            point
+            for point in points_of_machine(self._catalog, item.vm_uuid)
             if point.restore_point is not None and point.restore_point.id in restore_points
         ]
-        refuse_only_copies(self._pillars, item, points, force=force)
-        arguments = {"points": points, "force": force}
+        refuse_only_copies(item.vm_name, points, force=force)
+        arguments = {"points": [[point.item_id, point.id] for point in points], "force": force}
         return self._start("delete-restore-points", item, reason, arguments, {})
 
     def stop(self, job_id: str) -> Job:

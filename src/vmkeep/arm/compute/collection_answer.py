@@ -1,5 +1,7 @@
 """Restore point collections as ARM shows them: derived from the recovery points that have an instant tier."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vmkeep.arm.members import Json
@@ -21,10 +23,11 @@ _CONSISTENCY = {
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """The restore points of one VM. There is none without a restore point."""
+    """The restore points of one VM, over all vaults that hold it. There is none without a restore point."""
 
     id: str
     item: ProtectedItem
+    """The newest item of the VM."""
     points: tuple[tuple[RestorePoint, RecoveryPoint], ...]
     """Newest first."""
 
@@ -36,16 +39,18 @@ class Collection:
 
 def list_collections(here: Service) -> list[Collection]:
     """Return the collections of all protected VMs."""
-    found = []
-    for item in here.catalog.list_items():
-        points = tuple(
-            (point.restore_point, point)
-            for point in here.catalog.list_recovery_points(item.id)
-            if point.restore_point is not None
-        )
-        if points:
-            found.append(Collection(here.place.collection_id(item.vm_name), item, points))
-    return found
+    by_vm: defaultdict[str, list[ProtectedItem]] = defaultdict(list)
+    for item in sorted(here.catalog.list_items(), key=lambda item: item.created, reverse=True):
+        by_vm[item.vm_uuid].append(item)
+    collections = [_collection(here, items) for items in by_vm.values()]
+    return sorted((one for one in collections if one.points), key=lambda one: one.name)
+
+
+def _collection(here: Service, items: Sequence[ProtectedItem]) -> Collection:
+    points = [point for item in items for point in here.catalog.list_recovery_points(item.id)]
+    held = [(point.restore_point, point) for point in points if point.restore_point is not None]
+    held.sort(key=lambda pair: pair[0].time, reverse=True)
+    return Collection(here.place.collection_id(items[0].vm_name), items[0], tuple(held))
 
 
 def show_collection(here: Service, collection: Collection, *, with_points: bool) -> Json:
@@ -59,7 +64,7 @@ def show_collection(here: Service, collection: Collection, *, with_points: bool)
         "properties": {
             "source": {"id": here.ids.machine(machine_of(collection.item)), "location": here.location},
             "provisioningState": "Succeeded",
-            "restorePointCollectionId": collection.item.id,
+            "restorePointCollectionId": collection.item.vm_uuid,
             "vmkeep": {"vm": collection.item.vm_name, "restorePoints": len(collection.points)},
         },
     }
