@@ -27,7 +27,7 @@ _ENDINGS = {
         "InProgress",
         "Taken",
         "DifferentVault",
-        "ProtectionStopped",
+        "NotActivelyProtected",
         "ScopeLocked",
         "OnlyCopyInCollection",
     ),

@@ -12,16 +12,14 @@ import structlog
 
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.model.job import JobOperation, JobStatus, TaskName
-from vmkeep.model.machine import VirtualMachine
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint
 from vmkeep.model.restore_point import RestorePoint
-from vmkeep.workflows.errors import UnsupportedDiskSize
+from vmkeep.workflows import preflight
 from vmkeep.workflows.job_run import JobRun, StepFailed
 from vmkeep.workflows.journal import Arguments, Json
-from vmkeep.workflows.limits import Limits
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import IngestReport, Repository
-from vmkeep.workflows.restore_point_limit import check_restore_points, locks_on_restore_points
+from vmkeep.workflows.restore_point_locks import locks_on_restore_points
 
 log = structlog.get_logger()
 
@@ -76,13 +74,14 @@ class Backup:
         with run.task(TaskName.TAKE_SNAPSHOT) as cut_short:
             restore_point = self._find_cut_short(run, item) if cut_short else None
             if restore_point is None:
-                check_machine(self._fabric.get_machine(item.vm_uuid), self._pillars.limits)
-                check_restore_points(self._pillars, item)
+                item = self._catalog.get_item(item.id)  # it may have been stopped meanwhile
+                preflight.check(self._pillars, item)
                 restore_point = self._fabric.capture(
                     item.vm_uuid,
                     point_id=run.id,
                     on_phase=run.phase(TaskName.TAKE_SNAPSHOT),
                     cancelled=run.cancel_wanted,
+                    selection=item.disk_selection,
                 )
             run.stop_if_wanted()
             point = _recovery_point(item, restore_point, arguments)
@@ -184,15 +183,6 @@ class Backup:
         return self._pillars.repositories.open(self._catalog.get_vault_by_id(item.vault_id))
 
 
-def check_machine(machine: VirtualMachine, limits: Limits) -> None:
-    """Refuse what cannot be backed up, before the guest is touched; raises UnsupportedDiskSize."""
-    for disk in machine.disks:
-        if disk.size_bytes > limits.disk_bytes:
-            raise UnsupportedDiskSize(
-                vm=machine.name, disk=disk.name, size_bytes=disk.size_bytes, limit_bytes=limits.disk_bytes
-            )
-
-
 def _recovery_point(item: ProtectedItem, restore_point: RestorePoint, arguments: Arguments) -> RecoveryPoint:
     until = arguments["retain_until"]
     return RecoveryPoint(
@@ -205,6 +195,7 @@ def _recovery_point(item: ProtectedItem, restore_point: RestorePoint, arguments:
         size_bytes=sum(disk.size_bytes for disk in restore_point.disks),
         machine_xml=restore_point.machine_xml,
         warnings=restore_point.warnings,
+        disks=restore_point.all_disks,
     )
 
 

@@ -11,7 +11,7 @@ from vmkeep.workflows.job_run import JobRun, StepFailed
 from vmkeep.workflows.journal import Arguments, Json
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.removal import Removal, remove_data_first
-from vmkeep.workflows.restore_point_limit import refuse_locked
+from vmkeep.workflows.restore_point_locks import refuse_locked
 
 
 class DeleteRestorePoints:
@@ -65,7 +65,7 @@ class DeleteRestorePoints:
 
 def points_of_machine(catalog: Catalog, vm_uuid: str) -> list[RecoveryPoint]:
     """Return the recovery points of a VM over all vaults, oldest first."""
-    items = [item for item in catalog.list_items() if item.vm_uuid == vm_uuid]
+    items = catalog.list_items_for_vm(vm_uuid)
     points = [point for item in items for point in catalog.list_recovery_points(item.id)]
     return sorted(points, key=lambda point: (point.time, point.id))
 

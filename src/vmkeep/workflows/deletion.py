@@ -7,7 +7,7 @@ from vmkeep.workflows.job_run import JobRun, StepFailed
 from vmkeep.workflows.journal import Arguments, Json
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.removal import Removal, remove
-from vmkeep.workflows.restore_point_limit import refuse_locked
+from vmkeep.workflows.restore_point_locks import refuse_locked
 
 
 class DeleteItemData:

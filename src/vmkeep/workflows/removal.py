@@ -10,7 +10,7 @@ from vmkeep.model.restore_point import RestorePoint
 from vmkeep.workflows.journal import Json
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import IsCancelled, OnBytes
-from vmkeep.workflows.restore_point_limit import refuse_locked
+from vmkeep.workflows.restore_point_locks import refuse_locked
 
 log = structlog.get_logger()
 

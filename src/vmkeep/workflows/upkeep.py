@@ -3,18 +3,20 @@
 It gives way to jobs, is tried again when it fails, and is seen in the log only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import structlog
 
 from vmkeep.base.errors import Retry, VmkeepError
-from vmkeep.model.protection import Policy, ProtectedItem
-from vmkeep.model.retention import plan_expiry
+from vmkeep.model.protection import Policy, ProtectedItem, ProtectionState
+from vmkeep.model.retention import Expiry, plan_expiry
 from vmkeep.workflows.errors import Closing, ScopeLocked, name_locks
 from vmkeep.workflows.journal import Arguments, Journal, Json
 from vmkeep.workflows.pillars import Pillars
+from vmkeep.workflows.preflight import count_held, count_restore_points
 from vmkeep.workflows.removal import Removal, remove
-from vmkeep.workflows.restore_point_limit import locks_on_restore_points
+from vmkeep.workflows.restore_point_locks import locks_on_restore_points
 
 log = structlog.get_logger()
 
@@ -63,21 +65,12 @@ class Upkeep:
 
     def _plan(self, item_id: str, *, make_room: bool) -> Json:
         items = [item for item in self._catalog.list_items() if item.id == item_id and item.policy_name]
-        return [removal.to_json() for item in items for removal in self._plan_item(item, make_room=make_room)]
+        return [removal.to_json() for item in items for removal in self._removals(item, make_room=make_room)]
 
-    def _plan_item(self, item: ProtectedItem, *, make_room: bool) -> list[Removal]:
-        """Return what has expired; `make_room` also takes the oldest restore points of a VM at its limit.
-
-        Those must be in the vault: what is young and the only copy stays.
-        """
-        policy = self._catalog.get_policy(item.vault_id, item.policy_name)
-        points, now = self._catalog.list_recovery_points(item.id), self._pillars.clock.now()
-        expired = plan_expiry(points, policy, now=now, most_instant=len(points))
-        if make_room or _runs_several_times_a_day(policy):
-            most = self._pillars.limits.instant_points - 1
-            crowded_out = plan_expiry(points, policy, now=now, most_instant=most)
-            expired = tuple(one for one in crowded_out if one in expired or one.point.manifest_id)
-        removals = [Removal.of(item, expiry.point, dropped=expiry.dropped) for expiry in expired]
+    def _removals(self, item: ProtectedItem, *, make_room: bool) -> list[Removal]:
+        """Return what goes now; locked restore points stay."""
+        expiries = self._expiries(item, make_room=make_room)
+        removals = [Removal.of(item, expiry.point, dropped=expiry.dropped) for expiry in expiries]
         locks = locks_on_restore_points(self._pillars, item)
         kept = [removal for removal in removals if locks and removal.restore_point]
         if kept:
@@ -85,6 +78,22 @@ class Upkeep:
                 "upkeep.expire.locked", vm=item.vm_name, restore_points=len(kept), locks=name_locks(locks)
             )
         return [removal for removal in removals if removal not in kept]
+
+    def _expiries(self, item: ProtectedItem, *, make_room: bool) -> Iterable[Expiry]:
+        """Return what is too old, and with `make_room` what keeps the next backup from having a place.
+
+        A place is always kept under a policy of several backups a day, and beside old vaults, whose points may never
+        go. What is young and the only copy stays.
+        """
+        points, now = self._catalog.list_recovery_points(item.id), self._pillars.clock.now()
+        policy = self._catalog.get_policy(item.vault_id, item.policy_name)
+        plan = plan_expiry(points, policy, now=now, most_instant=len(points))
+        in_old_vaults = count_restore_points(self._pillars, item.vm_uuid) - count_held(points)
+        if make_room or in_old_vaults or _runs_several_times_a_day(policy):
+            room = self._pillars.limits.instant_points - in_old_vaults - 1  # the next backup needs one
+            crowded_out = plan_expiry(points, policy, now=now, most_instant=max(room, 1))
+            plan = tuple(expiry for expiry in crowded_out if expiry in plan or expiry.point.manifest_id)
+        return _kept_for_ever(plan) if item.state is ProtectionState.PROTECTION_STOPPED else plan
 
     def _remove(self, removal: Removal) -> bool:
         def job_runs() -> bool:
@@ -131,3 +140,10 @@ def _runs_several_times_a_day(policy: Policy) -> bool:
     """Whether the policy itself asks for several backups a day: its clean-up keeps a place free for the next one."""
     schedule = policy.properties.get("schedulePolicy") or {}
     return str(schedule.get("scheduleRunFrequency", "")).lower() == "hourly"
+
+
+def _kept_for_ever(plan: Iterable[Expiry]) -> Iterator[Expiry]:
+    """Return what a stopped item loses: the instant tier of points that the vault has, never a point."""
+    for expiry in plan:
+        if expiry.point.restore_point and expiry.point.manifest_id:
+            yield replace(expiry, dropped=False)

@@ -4,7 +4,7 @@ from alembic import op
 from sqlalchemy import Column, DateTime, PrimaryKeyConstraint, String, Text, text
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
