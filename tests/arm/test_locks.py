@@ -1,12 +1,13 @@
 """Locks on the wire, and what they keep from happening."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from tests.arm.conftest import GROUP, ITEM, ROOT, VAULT, VM, Api
 from tests.catalog.records import RESTORE_POINT
-from vmkeep.model.protection import RecoveryPoint, Tier
+from vmkeep.model.protection import ProtectionState, RecoveryPoint, Tier
 
 LOCKS = "/providers/Microsoft.Authorization/locks"
 BACKUP_GROUP = f"{ROOT}/resourceGroups/AzureBackupRG_local_1"
@@ -153,6 +154,24 @@ def test_a_collection_shows_its_restore_points(api: Api) -> None:
     assert within == api.get(f"{COLLECTION}/restorePoints/{RESTORE_POINT.id}")
     assert within["properties"]["vmkeep"] == {"recoveryPoint": point.id, "inVault": True}
     assert api.error("GET", COLLECTION.replace("web01", "none"))[0] == 404
+
+
+def test_a_collection_holds_the_restore_points_of_all_vaults(api: Api) -> None:
+    back_up(api)
+    [item] = api.service.catalog.list_items()
+    api.service.catalog.put_item(replace(item, state=ProtectionState.PROTECTION_STOPPED))
+    api.call("PUT", VAULT.replace("/main", "/other"), {"location": "local"})
+    vault = api.service.catalog.get_vault("local", "other")
+    new = replace(item, id="new", vault_id=vault.id, created=item.created + timedelta(days=1))
+    api.service.catalog.put_item(new)
+    newer = replace(RESTORE_POINT, id="rp-2", time=RESTORE_POINT.time + timedelta(days=1))
+    [point] = api.service.catalog.list_recovery_points(item.id)
+    api.service.catalog.put_recovery_point(
+        replace(point, id="2000", item_id="new", restore_point=newer, time=newer.time)
+    )
+    [collection] = api.get(f"{ROOT}/providers/Microsoft.Compute/restorePointCollections")["value"]
+    shown = api.get(collection["id"], **{"$expand": "restorePoints"})["properties"]["restorePoints"]
+    assert [one["name"] for one in shown] == ["rp-2", RESTORE_POINT.id]
 
 
 @pytest.mark.parametrize("below", ["", f"/restorePoints/{RESTORE_POINT.id}"])

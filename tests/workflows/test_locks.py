@@ -11,6 +11,7 @@ from vmkeep.base.clock import FakeClock
 from vmkeep.base.errors import VmkeepError
 from vmkeep.model.job import Job, JobStatus
 from vmkeep.model.lock import Lock, LockLevel
+from vmkeep.model.outlook import OutlookLine, Weight
 from vmkeep.model.protection import ProtectedItem, Tier
 from vmkeep.workflows.errors import OnlyCopyInCollection
 
@@ -208,3 +209,15 @@ def test_young_points_that_are_the_only_copy_make_no_room(world: World, item: Pr
     jobs = back_up(world, item, LIMIT + 2, every=timedelta(minutes=10))
     assert [failure(job)[0] for job in jobs[LIMIT:]] == [LIMIT_REACHED[0]] * 2
     assert [point.tiers for point in world.points(item)] == [{Tier.INSTANT}] * LIMIT
+
+
+def test_the_outlook_warns_of_a_lock_before_the_limit_is_met(world: World, item: ProtectedItem) -> None:
+    def lines() -> list[OutlookLine]:
+        found = world.engine.outlook(item.vm_uuid).lines
+        return [line for line in found if line.subject == "Restore points"]
+
+    assert [line.weight for line in lines()] == [Weight.GOOD]
+    placed = lock(world, item)
+    [_, warning] = lines()
+    assert warning.weight is Weight.WARNING
+    assert placed.scope in warning.advice
