@@ -139,13 +139,13 @@ class Fabric:
     def sources(self, point: RestorePoint, *, since: RestorePoint | None) -> DiskSet:
         """Open the disks of a restore point for reading; use it in a `with` block.
 
-        Raises RestorePointUnknown, DiskVanished, ImageUnreadable.
+        Raises RestorePointUnknown, FrozenLayerWritten, DiskVanished, ImageUnreadable.
         """
         record = self._get_record(point)
         before = self._journal.find(since.vm_uuid, since.id) if since else None
         held = ExitStack()
         held.enter_context(self._readers.reading(point.id))
-        disks = open_sources(record, before, held)
+        disks = open_sources(record, before, held, folding=self._journal.folding(point.vm_uuid))
         if since is not None and before is None:
             why = f"restore point {since.id} is no longer on this host, so whole disks are read"
             disks.healed = (Warned("WholeDiskRead", why), *disks.healed)

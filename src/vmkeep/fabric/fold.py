@@ -129,15 +129,31 @@ def _redefine(connection: Connection, domain: Domain, work: Fold, image_format: 
 
     libvirt has done so itself under a running VM. A VM that is off and was started meanwhile keeps `work.upper`.
     """
-    if not domain.isPersistent():
-        return
-    before = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
-    disk = disk_element(parse(before), work.disk)
-    if disk is None or same(attribute(disk, "source", "file")) != work.upper:
-        return
-    connection.defineXML(_with_source(before, work.disk, work.lower, image_format))
-    if domain.isActive() and work.upper in paths(active_chain(domain, work.disk)):
+    before = name_at_next_start(
+        connection, domain, work.disk, old=work.upper, new=work.lower, image_format=image_format
+    )
+    if before and domain.isActive() and work.upper in paths(active_chain(domain, work.disk)):
         connection.defineXML(before)
+
+
+def name_at_next_start(
+    connection: Connection,
+    domain: Domain,
+    disk: str,
+    *,
+    old: str,
+    new: str,
+    image_format: DiskFormat = DiskFormat.QCOW2,
+) -> str:
+    """Have the VM's next start use the file `new` where it names `old`; return the definition before, if changed."""
+    if not domain.isPersistent():
+        return ""
+    before = str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
+    element = disk_element(parse(before), disk)
+    if element is None or same(attribute(element, "source", "file")) != old:
+        return ""
+    connection.defineXML(_with_source(before, disk, new, image_format))
+    return before
 
 
 def _with_source(xml: str, disk: str, path: str, image_format: DiskFormat) -> str:
