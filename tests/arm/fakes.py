@@ -15,6 +15,7 @@ from vmkeep.model.machine import AgentState, Consistency, Disk, DiskFormat, Mach
 from vmkeep.model.network import Network
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint, Vault
 from vmkeep.model.restore_point import Warned
+from vmkeep.workflows.agreement import HostReport
 
 GIB = 2**30
 
@@ -60,7 +61,6 @@ class TooLate(VmkeepError):
 class FakeFabric:
     machines: list[VirtualMachine] = field(default_factory=lambda: [machine("web01"), machine("db01")])
     attached: set[str] = field(default_factory=set)
-    findings: list[Warned] = field(default_factory=list)
     reachable: bool = True
     broken: bool = False
 
@@ -87,8 +87,8 @@ class FakeFabric:
         self.attached.add(name)
         return changes
 
-    def check(self) -> list[Warned]:
-        return self.findings
+    def detach_network(self, name: str) -> None:
+        self.attached.discard(name)
 
 
 @dataclass
@@ -100,6 +100,15 @@ class FakeEngine:
     hold: bool = False
     failure: JobError | None = None
     restores: list[dict[str, Any]] = field(default_factory=list)  # arguments as they came
+    findings: list[Warned] = field(default_factory=list)
+    """What a repair makes good."""
+
+    def check_host(self, *, repair: bool) -> HostReport:
+        found = self.findings
+        if not repair:
+            return HostReport(found)
+        self.findings = []
+        return HostReport([], found)
 
     def start_backup(self, item: ProtectedItem, *, reason: str, retain_until: datetime | None) -> Job:
         tasks = (TaskName.TAKE_SNAPSHOT, TaskName.TRANSFER)

@@ -22,6 +22,8 @@ from vmkeep.model.protection import ProtectedItem, ProtectionState
 class ItemChanges(TypedDict, total=False):
     """What a job may change about an item."""
 
+    vm_uuid: str
+    vm_name: str
     state: ProtectionState
     last_backup: datetime | None
     last_backup_status: str

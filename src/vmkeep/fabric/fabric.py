@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from vmkeep.fabric.network import Networks
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState
 from vmkeep.fabric.position import GuestPositions
 from vmkeep.fabric.sources import DiskSet, open_sources
+from vmkeep.fabric.succession import Succession
 from vmkeep.fabric.targets import format_by_name, new_disk
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.model.disk_io import DiskTarget
@@ -44,6 +45,7 @@ class Fabric:
         self._networks = Networks(self._host)
         self._journal = PointJournal(state_dir / "fabric" / "points")
         self._readers = Readers()
+        self._succession = Succession(self._host, self._journal)
         self._inventory = Inventory(self._host, wire)
         self._merger = Merger(self._host, self._journal, self._readers, clock)
         self._capturer = Capturer(self._host, self._journal, self._merger, wire, clock, freeze_limit_s)
@@ -130,6 +132,26 @@ class Fabric:
         """Return a restore point as it is now, or None; also right after the service was killed in a capture."""
         with self._turns[vm_uuid]:
             return self._capturer.find(vm_uuid, point_id)
+
+    def list_points(self, vm_uuid: str | None = None) -> list[RestorePoint]:
+        """Return the restore points of one VM or all, oldest first per VM, those that are unfinished too.
+
+        Raises JournalUnreadable.
+        """
+        vms = self._journal.list_vms() if vm_uuid is None else [vm_uuid]
+        return [record.point for vm in vms for record in self._journal.read(vm).values()]
+
+    def find_successor(self, vm_uuid: str, point_ids: Collection[str]) -> str | None:
+        """Return the UUID of the VM that was defined on the disks of one that is gone; None unless it is certain.
+
+        `point_ids` are the restore points that the VM had. Raises HypervisorUnreachable, JournalUnreadable.
+        """
+        return self._succession.find_successor(vm_uuid, point_ids)
+
+    def take_over_points(self, vm_uuid: str, successor: str) -> None:
+        """Give the restore points of a VM to its successor. Idempotent. Raises JournalUnreadable."""
+        with self._turns[vm_uuid]:
+            self._succession.take_over(vm_uuid, successor)
 
     def discard_capture(self, vm_uuid: str, point_id: str) -> None:
         """Undo a capture that is not wanted: its layers are merged, its record removed. Idempotent."""

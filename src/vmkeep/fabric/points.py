@@ -143,6 +143,16 @@ class PointJournal:
             if records.pop(point_id, None) is not None:
                 self._write(vm_uuid, records)
 
+    def move(self, old_vm: str, new_vm: str) -> None:
+        """Give all records of a VM to another UUID; doing it again changes nothing."""
+        with self._writing:
+            moved = {
+                point_id: replace(record, point=replace(record.point, vm_uuid=new_vm))
+                for point_id, record in self.read(old_vm).items()
+            }
+            self._write(new_vm, {**moved, **self.read(new_vm)})
+            self._write(old_vm, {})
+
     def neighbours_merged(self, dropped: PointRecord, fold: Fold, lower_format: DiskFormat) -> None:
         """Keep the paths of a VM's other points true after a fold; doing it again changes nothing."""
         with self._writing:

@@ -16,6 +16,7 @@ from vmkeep.model.job import Job, JobOperation, JobStatus, JobTask, TaskName
 from vmkeep.model.machine import DiskFormat
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint
 from vmkeep.model.restore_point import Warned
+from vmkeep.workflows.agreement import HostReport, check_host, repair_host
 from vmkeep.workflows.backup import Backup
 from vmkeep.workflows.deletion import DeleteItemData
 from vmkeep.workflows.errors import CancelNotSupported, JobInterrupted
@@ -170,6 +171,10 @@ class Engine:
         if job.status.running and job.operation is JobOperation.DELETE_BACKUP_DATA:
             raise CancelNotSupported(job=job.id, operation=job.operation)
         return self._catalog.request_cancel(job_id)
+
+    def check_host(self, *, repair: bool) -> HostReport:
+        """Compare chains, journal and catalog; with `repair`, make them agree where that is safe."""
+        return repair_host(self._pillars) if repair else check_host(self._pillars)
 
     def find_state(self, workflow_id: str) -> WorkflowState | None:
         """Return where a workflow stands, such as a job's; None when there is none of that id."""

@@ -8,7 +8,9 @@ from collections.abc import Callable
 import structlog
 
 from vmkeep.base.errors import Retry, VmkeepError
-from vmkeep.model.retention import plan_expiry
+from vmkeep.model.protection import ProtectedItem
+from vmkeep.model.retention import Expiry, plan_expiry
+from vmkeep.workflows.agreement import find_lost, find_strays
 from vmkeep.workflows.errors import Closing
 from vmkeep.workflows.journal import Arguments, Journal, Json
 from vmkeep.workflows.pillars import Pillars
@@ -59,17 +61,21 @@ class Upkeep:
         return self._journal.step(name, lambda: self._try(name, lambda: self._remove(removal)))
 
     def _plan(self, item_id: str) -> Json:
-        items = [item for item in self._catalog.list_items() if item.id == item_id and item.policy_name]
-        return [
-            Removal.of(item, expiry.point, dropped=expiry.dropped).to_json()
-            for item in items
-            for expiry in plan_expiry(
-                self._catalog.list_recovery_points(item.id),
-                self._catalog.get_policy(item.vault_id, item.policy_name),
-                now=self._pillars.clock.now(),
-                most_instant=self._pillars.limits.instant_points - 1,  # the next backup needs one
-            )
-        ]
+        removals = []
+        for item in self._catalog.list_items():
+            if item.id == item_id and item.policy_name:
+                removals += [Removal.of(item, one.point, dropped=one.dropped) for one in self._expired(item)]
+                disagreements = [*find_lost(self._pillars, item), *find_strays(self._pillars, item)]
+                removals += [one.mending for one in disagreements if one.mending]
+        return [removal.to_json() for removal in removals]
+
+    def _expired(self, item: ProtectedItem) -> tuple[Expiry, ...]:
+        return plan_expiry(
+            self._catalog.list_recovery_points(item.id),
+            self._catalog.get_policy(item.vault_id, item.policy_name),
+            now=self._pillars.clock.now(),
+            most_instant=self._pillars.limits.instant_points - 1,  # the next backup needs one
+        )
 
     def _remove(self, removal: Removal) -> bool:
         def job_runs() -> bool:
