@@ -35,11 +35,17 @@ def active_chain(domain: Domain, disk: str) -> Chain:
     Raises DiskVanished, ImageUnreadable, VmVanished, HypervisorUnreachable.
     """
     with translated("read the VM's definition", vm_uuid=domain.UUIDString()):
-        element = disk_element(parse(domain.XMLDesc()), disk)
+        element, runs = disk_element(parse(domain.XMLDesc()), disk), domain.isActive()
     if element is None or not attribute(element, "source", "file"):
         return ()
     image_format = DiskFormat(attribute(element, "driver", "type"))
-    return read_chain(same(attribute(element, "source", "file")), image_format)
+    on_disk = read_chain(same(attribute(element, "source", "file")), image_format)
+    named = tuple(reversed(block_indexes(element)))
+    if not runs or set(named) <= set(paths(on_disk)):
+        return on_disk
+    # QEMU was told of files that the images themselves no longer name: it has them open all the same
+    known = {image.path: image for image in on_disk}
+    return tuple(known.get(path) or read_chain(path, DiskFormat.QCOW2)[-1] for path in named)
 
 
 def fold(connection: Connection, domain: Domain, work: Fold, *, clock: Clock, tick: Tick) -> None:
@@ -56,7 +62,7 @@ def fold(connection: Connection, domain: Domain, work: Fold, *, clock: Clock, ti
             raise VmSaved(domain.name())
         else:
             fold_files(chain, work, tick=tick)
-        _redefine(connection, domain, work, format_of(chain, work.lower))
+        leave_out(connection, domain, work, format_of(chain, work.lower))
         if work.upper in paths(active_chain(domain, work.disk)):
             raise MergeIncomplete(domain.name(), work.upper)
     log.info("fabric.layer.merged", vm=domain.name(), disk=work.disk, layer=work.upper)
@@ -124,13 +130,13 @@ def _abort(domain: Domain, work: Fold) -> None:
         log.info("fabric.layer.no_job_to_abort", vm=domain.name(), disk=work.disk, error=str(error))
 
 
-def _redefine(connection: Connection, domain: Domain, work: Fold, image_format: DiskFormat) -> None:
-    """Where the VM's next start names `work.upper`, name `work.lower` instead.
+def leave_out(connection: Connection, domain: Domain, work: Fold, lower_format: DiskFormat) -> None:
+    """See to it that the VM's next start does not look for `work.upper`.
 
     libvirt has done so itself under a running VM. A VM that is off and was started meanwhile keeps `work.upper`.
     """
     before = name_at_next_start(
-        connection, domain, work.disk, old=work.upper, new=work.lower, image_format=image_format
+        connection, domain, work.disk, old=work.upper, new=work.lower, image_format=lower_format
     )
     if before and domain.isActive() and work.upper in paths(active_chain(domain, work.disk)):
         connection.defineXML(before)
@@ -145,14 +151,19 @@ def name_at_next_start(
     new: str,
     image_format: DiskFormat = DiskFormat.QCOW2,
 ) -> str:
-    """Have the VM's next start use the file `new` where it names `old`; return the definition before, if changed."""
+    """Have the VM's next start use the file `new` instead of `old`; return the definition before, if changed.
+
+    A definition may also name what is below the first file. That is left out: the files themselves name it.
+    """
     if not domain.isPersistent():
         return ""
     before = str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
     element = disk_element(parse(before), disk)
-    if element is None or same(attribute(element, "source", "file")) != old:
+    if element is None or old not in block_indexes(element):
         return ""
-    connection.defineXML(_with_source(before, disk, new, image_format))
+    path, used_format = attribute(element, "source", "file"), attribute(element, "driver", "type")
+    after = (new, image_format) if same(path) == old else (path, DiskFormat(used_format))
+    connection.defineXML(_with_source(before, disk, *after))
     return before
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import structlog
 
 from vmkeep.base.clock import Clock
-from vmkeep.fabric.chain import Chain, Fold, above, is_layer, paths, read_chain
+from vmkeep.fabric.chain import Chain, Fold, above, format_of, is_layer, paths, read_chain
 from vmkeep.fabric.errors import DiskVanished, RestorePointInUse, WorkCancelled
-from vmkeep.fabric.fold import active_chain, fold, fold_files
+from vmkeep.fabric.fold import active_chain, fold, fold_files, leave_out
 from vmkeep.fabric.host import Host
 from vmkeep.fabric.layer_use import find_user, is_empty_layer, refuse_unnamed_layers, remove_layer
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState
@@ -116,8 +116,11 @@ class Merger:
             return True
         if work.upper in paths(chain):
             return _left_behind(record, work, "the VM's disk needs it, but not right above what was frozen")
-        if work.lower in paths(chain):
-            return _is_unused(record, work)
+        if domain is not None and work.lower in paths(chain):
+            if not _is_unused(record, work):
+                return False
+            leave_out(self.host.connection(), domain, work, format_of(chain, work.lower))
+            return True
         return self._merge_detached(record, work, tick)
 
     def _merge_detached(self, record: PointRecord, work: Fold, tick: OnBytes) -> bool:
