@@ -88,7 +88,7 @@ def _check_record(record: PointRecord) -> Iterator[Warned]:
     for path in sorted({path for disk in point.disks for path in disk.chain}):
         if not Path(path).exists():
             yield Warned("DiskVanished", f"{name} cannot be read: {path} does not exist")
-    for path in written_files(record, record.stamps):
+    for path in written_files(record, record.stamps) if record.state is PointState.COMPLETE else ():
         if Path(path).exists():
             yield Warned(
                 "FrozenLayerWritten", f"{name} is damaged: {path} was written to after it was frozen"

@@ -58,6 +58,9 @@ def fold(connection: Connection, domain: Domain, work: Fold, *, clock: Clock, ti
         chain = active_chain(domain, work.disk)
         if domain.isActive():
             _fold_live(domain, work, clock, tick)
+            shrunk = _shrunk_size(chain, work)
+            if shrunk and work.upper == chain[-1].path:
+                domain.blockResize(work.disk, shrunk, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
         elif domain.hasManagedSaveImage():
             raise VmSaved(domain.name())
         else:
@@ -70,12 +73,22 @@ def fold(connection: Connection, domain: Domain, work: Fold, *, clock: Clock, ti
 
 def fold_files(chain: Chain, work: Fold, *, tick: Tick) -> None:
     """Fold a layer of a chain that no VM has open: QEMU's own file locks refuse otherwise."""
+    shrunk = _shrunk_size(chain, work)
+    if shrunk:
+        arguments = ["resize", "-q", "--shrink", "-f", format_of(chain, work.lower), work.lower, str(shrunk)]
+        qemu_img.run(arguments, path=work.lower)
     qemu_img.commit(work.upper, work.lower, tick=lambda: tick(0, 0))
     next_layer = above(paths(chain), work.upper)
     if next_layer is not None:
         lower_format = format_of(chain, work.lower)
         arguments = ["rebase", "-u", "-f", "qcow2", "-b", work.lower, "-F", lower_format, next_layer]
         qemu_img.run(arguments, path=next_layer)
+
+
+def _shrunk_size(chain: Chain, work: Fold) -> int:
+    """Return the disk's size in bytes when the layer was made smaller than the file below it, else 0."""
+    sizes = {image.path: image.size_bytes for image in chain}
+    return sizes[work.upper] if sizes[work.upper] < sizes[work.lower] else 0
 
 
 def _fold_live(domain: Domain, work: Fold, clock: Clock, tick: Tick) -> None:

@@ -59,9 +59,13 @@ class PointRecord:
 
 
 def _touched(fold: Fold, chain: Sequence[str]) -> set[str]:
-    """Return the files of a chain that a fold writes to: data to the lower, the lower's name to the next above."""
-    following = above(chain, fold.upper)
-    return {path for path in (fold.lower, following) if path and path in chain}
+    """Return the files that a fold writes to and that a chain through its layer goes on reading the same from.
+
+    Data goes to the lower one, its name to the next above.
+    """
+    if fold.upper not in chain:
+        return set()
+    return {path for path in (fold.lower, above(chain, fold.upper)) if path}
 
 
 def _merged(disk: CapturedDisk, fold: Fold, lower_format: DiskFormat) -> CapturedDisk:
