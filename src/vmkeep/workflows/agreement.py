@@ -52,7 +52,7 @@ def repair_host(pillars: Pillars) -> HostReport:
 def find_strays(pillars: Pillars, item: ProtectedItem | None = None) -> Iterator[Disagreement]:
     """Yield the restore points, of one VM or all, that no recovery point has and no running job makes."""
     held = pillars.fabric.list_points(item.vm_uuid if item else None)
-    items = [item] if item else pillars.catalog.list_items()
+    items = pillars.catalog.list_items()  # all: a VM may have points in old vaults too
     points = [point for one in items for point in pillars.catalog.list_recovery_points(one.id)]
     wanted = {point.restore_point.id for point in points if point.restore_point}
     wanted |= {job.id for job in pillars.catalog.list_jobs() if job.status.running}

@@ -3,17 +3,19 @@
 It gives way to jobs, is tried again when it fails, and is seen in the log only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import structlog
 
 from vmkeep.base.errors import Retry, VmkeepError
-from vmkeep.model.protection import ProtectedItem
+from vmkeep.model.protection import ProtectedItem, ProtectionState
 from vmkeep.model.retention import Expiry, plan_expiry
 from vmkeep.workflows.agreement import find_lost, find_strays
 from vmkeep.workflows.errors import Closing
 from vmkeep.workflows.journal import Arguments, Journal, Json
 from vmkeep.workflows.pillars import Pillars
+from vmkeep.workflows.preflight import count_held, count_restore_points
 from vmkeep.workflows.removal import Removal, remove
 
 log = structlog.get_logger()
@@ -64,18 +66,22 @@ class Upkeep:
         removals = []
         for item in self._catalog.list_items():
             if item.id == item_id and item.policy_name:
-                removals += [Removal.of(item, one.point, dropped=one.dropped) for one in self._expired(item)]
+                removals += [Removal.of(item, one.point, dropped=one.dropped) for one in self._expiries(item)]
                 disagreements = [*find_lost(self._pillars, item), *find_strays(self._pillars, item)]
                 removals += [one.mending for one in disagreements if one.mending]
         return [removal.to_json() for removal in removals]
 
-    def _expired(self, item: ProtectedItem) -> tuple[Expiry, ...]:
-        return plan_expiry(
-            self._catalog.list_recovery_points(item.id),
+    def _expiries(self, item: ProtectedItem) -> Iterable[Expiry]:
+        points = self._catalog.list_recovery_points(item.id)
+        in_old_vaults = count_restore_points(self._pillars, item.vm_uuid) - count_held(points)
+        room = self._pillars.limits.instant_points - in_old_vaults - 1  # the next backup needs one
+        plan = plan_expiry(
+            points,
             self._catalog.get_policy(item.vault_id, item.policy_name),
             now=self._pillars.clock.now(),
-            most_instant=self._pillars.limits.instant_points - 1,  # the next backup needs one
+            most_instant=max(room, 1),
         )
+        return _kept_for_ever(plan) if item.state is ProtectionState.PROTECTION_STOPPED else plan
 
     def _remove(self, removal: Removal) -> bool:
         def job_runs() -> bool:
@@ -113,3 +119,10 @@ class Upkeep:
             return
         delay_s = limits.upkeep_pause_s * 2 ** (attempt - 1)
         self._journal.enqueue(f"{workflow_id}-again", name, arguments, delay_s=delay_s)
+
+
+def _kept_for_ever(plan: Iterable[Expiry]) -> Iterator[Expiry]:
+    """Return what a stopped item loses: the instant tier of points that the vault has, never a point."""
+    for expiry in plan:
+        if expiry.point.restore_point and expiry.point.manifest_id:
+            yield replace(expiry, dropped=False)
