@@ -101,14 +101,15 @@ class Fabric:
         self._listen([self._networks.ensure(name)])
 
     def serve_networks(self) -> list[str]:
-        """Serve the wire on all attached networks that run, and return their bridges.
+        """Serve the wire on all attached networks that run, and return their bridges; their new VMs are filtered.
 
-        To be called when the service starts, and from time to time: networks are stopped and started.
+        To be called when the service starts, and from time to time: networks are stopped and started, VMs come.
         """
         bridges = self._networks.attached_bridges()
         if bridges:
             self._networks.put_addresses()
         self._listen(bridges)
+        self._networks.tend_filters()
         return bridges
 
     def _listen(self, bridges: Sequence[str]) -> None:
