@@ -2,30 +2,47 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
 from azure.identity import ClientSecretCredential
+from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.recoveryservices import RecoveryServicesClient
 from azure.mgmt.recoveryservices.models import Sku, Vault, VaultProperties
 from azure.mgmt.recoveryservicesbackup import RecoveryServicesBackupClient
 from azure.mgmt.recoveryservicesbackup.models import (
     AzureIaaSComputeVMProtectedItem,
+    AzureIaaSVMProtectionPolicy,
     BackupRequestResource,
     BackupStatusRequest,
+    DailyRetentionSchedule,
     DiskExclusionProperties,
     ExtendedProperties,
+    HourlySchedule,
     IaasVMBackupRequest,
     IaasVMRestoreRequest,
+    LongTermRetentionPolicy,
     PreValidateEnableBackupRequest,
     ProtectedItemResource,
+    ProtectionPolicyResource,
     RestoreRequestResource,
+    RetentionDuration,
+    SimpleSchedulePolicyV2,
 )
+from azure.mgmt.resource.locks import ManagementLockClient
+from azure.mgmt.resource.locks.models import ManagementLockObject
 
 from tests.arm.running import Running, run_service
+from tests.catalog.records import RESTORE_POINT
 from vmkeep.client.credentials import Credentials, read_credentials
 from vmkeep.model.outlook import OutlookLine, Weight
 
@@ -53,13 +70,15 @@ class Sdk:
         self._vault_client = RecoveryServicesClient(self._credential, known.subscription, **where)
         self.vaults: Any = self._vault_client.vaults  # the SDK calls nearly every member optional
         self.backup: Any = RecoveryServicesBackupClient(self._credential, known.subscription, **where)
+        self.locks: Any = ManagementLockClient(self._credential, known.subscription, **where)
+        self.compute: Any = ComputeManagementClient(self._credential, known.subscription, **where)
         self.machine_id = (
             f"/subscriptions/{known.subscription}/resourceGroups/{GROUP}"
             "/providers/Microsoft.Compute/virtualMachines/web01"
         )
 
     def close(self) -> None:
-        for part in (self._credential, self._vault_client, self.backup):
+        for part in (self._credential, self._vault_client, self.backup, self.locks, self.compute):
             part.close()
 
     def create_vault(self) -> None:
@@ -131,7 +150,9 @@ def test_sdk_walks_from_vault_to_restore(sdk: Sdk, running: Running) -> None:
         target_virtual_machine_id=sdk.machine_id.replace("web01", "web01-copy"),
     )
     sdk.backup.restores.begin_trigger(*where, point.name, RestoreRequestResource(properties=restore)).result()
-    assert running.engine.restores == [{"point": point.name, "name": "web01-copy", "network": None}]
+    assert running.engine.restores == [
+        {"point": point.name, "name": "web01-copy", "network": None, "tier": None}
+    ]
 
 
 def test_sdk_stops_resumes_and_deletes(sdk: Sdk) -> None:
@@ -153,6 +174,40 @@ def test_sdk_stops_resumes_and_deletes(sdk: Sdk) -> None:
     sdk.vaults.begin_delete(GROUP, "main").result()
     with pytest.raises(ResourceNotFoundError):
         sdk.vaults.get(GROUP, "main")
+
+
+def test_sdk_makes_changes_lists_and_deletes_policies(sdk: Sdk) -> None:
+    sdk.create_vault()
+    policies = sdk.backup.protection_policies
+    duration = RetentionDuration(count=30, duration_type="Days")
+    window = HourlySchedule(
+        interval=4,
+        schedule_window_start_time=datetime(2026, 1, 1, 8, tzinfo=UTC),
+        schedule_window_duration=12,
+    )
+    wanted = AzureIaaSVMProtectionPolicy(
+        policy_type="V2",
+        schedule_policy=SimpleSchedulePolicyV2(schedule_run_frequency="Hourly", hourly_schedule=window),
+        retention_policy=LongTermRetentionPolicy(
+            daily_schedule=DailyRetentionSchedule(retention_duration=duration)
+        ),
+        instant_rp_retention_range_in_days=30,
+        time_zone="Pacific Standard Time",
+    )
+    policies.create_or_update("main", GROUP, "often", ProtectionPolicyResource(properties=wanted))
+    shown = policies.get("main", GROUP, "often")
+    assert shown.properties.time_zone == "Pacific Standard Time"
+    shown.properties.schedule_policy.hourly_schedule.interval = 5
+    with pytest.raises(HttpResponseError, match="4, 6, 8, 12 or 24"):
+        policies.create_or_update("main", GROUP, "often", shown)
+    shown.properties.schedule_policy.hourly_schedule.interval = 6
+    policies.create_or_update("main", GROUP, "often", shown)
+    names = [policy.name for policy in sdk.backup.backup_policies.list("main", GROUP)]
+    assert names == ["DefaultPolicy", "EnhancedPolicy", "often"]
+    sdk.protect()
+    with pytest.raises(HttpResponseError, match="protected items use it"):
+        policies.begin_delete("main", GROUP, "DefaultPolicy").result()
+    policies.begin_delete("main", GROUP, "often").result()
 
 
 def test_sdk_selects_disks(sdk: Sdk) -> None:
@@ -219,3 +274,35 @@ def test_sdk_with_a_wrong_secret_is_refused(running: Running) -> None:
     with pytest.raises(ClientAuthenticationError, match="AADSTS7000215"):
         stranger.vaults.get(GROUP, "main")
     stranger.close()
+
+
+def test_sdk_locks_and_deletes_a_restore_point_collection(sdk: Sdk, running: Running) -> None:
+    sdk.create_vault()
+    container, item = sdk.protect()
+    request = BackupRequestResource(properties=IaasVMBackupRequest())
+    sdk.backup.backups.trigger("main", GROUP, "Azure", container, item, request)
+    [protected] = running.catalog.list_items()
+    [point] = running.catalog.list_recovery_points(protected.id)
+    running.catalog.put_recovery_point(replace(point, restore_point=RESTORE_POINT))
+
+    [collection] = sdk.compute.restore_point_collections.list_all()
+    group, name = collection.id.split("/")[4], collection.name
+    assert (group, name) == ("AzureBackupRG_local_1", "AzureBackup_web01_1")
+    assert collection.source.id == sdk.machine_id
+    shown = sdk.compute.restore_point_collections.get(group, name, expand="restorePoints")
+    assert [one.name for one in shown.restore_points] == [RESTORE_POINT.id]
+
+    wanted = ManagementLockObject(level="CanNotDelete", notes="why")
+    locks = sdk.locks.management_locks
+    made = locks.create_or_update_at_resource_group_level(group, "keep", wanted)
+    assert (made.level, made.notes) == ("CanNotDelete", "why")
+    assert [one.id for one in locks.list_at_subscription_level()] == [made.id]
+    with pytest.raises(ResourceExistsError, match="following scope"):
+        sdk.compute.restore_point_collections.begin_delete(group, name).result()
+    locks.delete_at_resource_group_level(group, "keep")
+
+    sdk.compute.restore_point_collections.begin_delete(group, name).result()
+    assert list(sdk.compute.restore_point_collections.list(group)) == []
+    locks.create_or_update_by_scope(sdk.machine_id, "vm", wanted)
+    [left] = locks.list_at_resource_level(GROUP, "Microsoft.Compute", "", "virtualMachines", "web01")
+    assert left.id == locks.get_by_scope(sdk.machine_id, "vm").id

@@ -110,6 +110,15 @@ def test_clock_that_went_back_repeats_no_run_and_loses_none(days: Days) -> None:
     }
 
 
+def test_run_whose_workflow_is_forgotten_is_not_repeated(days: Days) -> None:
+    days.look_at(days.due)
+    job = days.ran(days.due)
+    begin = {"item": days.item.id, "due": days.due.isoformat()}
+    days.world.catalog.note_due_runs({days.item.id: days.due}, looked_until=days.clock.now())
+    assert days.world.engine.scheduler._begin(job.id, begin) is None
+    assert days.world.catalog.find_due_run(days.item.id) is None
+
+
 def test_changed_schedule_makes_nothing_due_in_the_past(days: Days) -> None:
     days.look_at(days.due)
     days.ran(days.due)

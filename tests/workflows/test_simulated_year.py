@@ -133,6 +133,7 @@ class Memory:
             self.clock,
             Limits(),
             Path("/nowhere"),
+            cast("Any", None),  # no collections
         )
         self.scheduler = Scheduler(
             pillars, cast("Journal", self), self.create_job, lambda _id, _arguments: None

@@ -10,7 +10,7 @@ from vmkeep.model.job import Job
 from vmkeep.model.machine import DiskFormat, VirtualMachine
 from vmkeep.model.network import Network
 from vmkeep.model.outlook import Outlook
-from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Vault
+from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier, Vault
 from vmkeep.model.restore_point import Warned
 
 
@@ -41,8 +41,22 @@ class FabricPort(Protocol):
         """Let the VMs of a network reach the wire server; returns what was changed, one sentence each."""
         ...
 
-    def check(self) -> list[Warned]:
-        """Compare what the host has with what it should have."""
+    def detach_network(self, name: str) -> None:
+        """Take back what `attach_network` did; a second time changes nothing."""
+        ...
+
+
+class HostReport(Protocol):
+    """Where the host differs from what backups need, and what was done about it."""
+
+    @property
+    def found(self) -> Sequence[Warned]:
+        """What is amiss now."""
+        ...
+
+    @property
+    def repaired(self) -> Sequence[Warned]:
+        """What was amiss and no longer is."""
         ...
 
 
@@ -60,6 +74,7 @@ class EnginePort(Protocol):
         *,
         new_name: str,
         network: str | None,
+        tier: Tier | None,
         reason: str,
     ) -> Job:
         """Start making a new VM out of a recovery point."""
@@ -73,6 +88,7 @@ class EnginePort(Protocol):
         folder: Path,
         disk_format: DiskFormat,
         disk_names: tuple[str, ...] | None,
+        tier: Tier | None,
         reason: str,
     ) -> Job:
         """Start writing a recovery point's disks to a folder of the host."""
@@ -80,6 +96,16 @@ class EnginePort(Protocol):
 
     def start_delete_item_data(self, item: ProtectedItem, *, reason: str) -> Job:
         """Start deleting an item and all its recovery points."""
+        ...
+
+    def start_delete_restore_points(
+        self, item: ProtectedItem, restore_points: tuple[str, ...], *, force: bool, reason: str
+    ) -> Job:
+        """Start deleting restore points by id; raises OnlyCopyInCollection unless forced."""
+        ...
+
+    def check_host(self, *, repair: bool) -> HostReport:
+        """Compare chains, journal and catalog; with `repair`, make them agree where that is safe."""
         ...
 
     def outlook(self, vm_uuid: str) -> Outlook:

@@ -5,6 +5,7 @@ from vmkeep.catalog.database import Database
 from vmkeep.catalog.due_runs import DueRunRecords
 from vmkeep.catalog.items import ItemRecords
 from vmkeep.catalog.jobs import JobRecords
+from vmkeep.catalog.locks import LockRecords
 from vmkeep.catalog.recovery_points import RecoveryPointRecords
 from vmkeep.catalog.settings import SettingRecords
 from vmkeep.catalog.vaults import PolicyRecords, VaultRecords
@@ -18,6 +19,7 @@ class Catalog(
     JobRecords,
     DueRunRecords,
     SettingRecords,
+    LockRecords,
 ):
     """Keeps the model's records and hands them back. Safe to use from many threads and processes.
 

@@ -10,11 +10,14 @@ from vmkeep.cli import (
     fabric,
     item,
     job,
+    lock,
     policy,
     protection,
     recoverypoint,
     repository,
+    resource,
     restore,
+    restore_point,
     up,
     vault,
     vm,
@@ -32,7 +35,11 @@ app.add_typer(item.app, name="item")
 app.add_typer(job.app, name="job")
 app.add_typer(recoverypoint.app, name="recoverypoint")
 app.add_typer(restore.app, name="restore")
+app.add_typer(restore_point.app, name="restore-point")
 app.add_typer(repository.app, name="repository")
+app.add_typer(lock.app, name="lock")
+app.add_typer(resource.app, name="resource")
+app.add_typer(resource.group_app, name="group")
 
 
 def _version(wanted: bool) -> None:

@@ -43,10 +43,14 @@ class Backup:
         """Let the VMs of a network reach the wire server."""
         return self.session.post(f"{self.group()}/providers/Vmkeep.Fabric/networks/{name}/attach")
 
-    def check_fabric(self) -> list[Json]:
-        """Return what the host has and should not have, or the reverse."""
-        answer: list[Json] = self.session.post(f"{self.group()}/providers/Vmkeep.Fabric/check")["value"]
-        return answer
+    def detach_network(self, name: str) -> Json:
+        """Take back what attaching a network changed."""
+        return self.session.post(f"{self.group()}/providers/Vmkeep.Fabric/networks/{name}/detach")
+
+    def check_fabric(self, *, repair: bool = False) -> Json:
+        """Return what the host has and should not have, or the reverse, and what was repaired."""
+        path = f"{self.group()}/providers/Vmkeep.Fabric/check"
+        return self.session.post(path, {"repair": repair}, long=True)
 
     def vaults(self) -> list[Json]:
         """Return all vaults."""
@@ -204,7 +208,9 @@ class Backup:
         listing = f"vmkeep recoverypoint list --vm {vm}"
         return one_named(points, name, "recovery point", listing)
 
-    def restore_vm(self, point: Json, item: Json, name: str, network: str | None) -> str:
+    def restore_vm(
+        self, point: Json, item: Json, name: str, *, network: str | None = None, tier: str | None = None
+    ) -> str:
         """Start making a new VM; returns the job's id."""
         source = item["properties"]["sourceResourceId"]
         target = f"{source.rpartition('/')[0]}/{name}"
@@ -215,13 +221,19 @@ class Backup:
         }
         if network:
             properties["virtualNetworkId"] = network
+        if tier:
+            properties["vmkeep"] = {"tier": tier}
         return self._restore(point, properties)
 
-    def restore_disks(self, point: Json, item: Json, folder: str, form: str, disks: list[str]) -> str:
+    def restore_disks(
+        self, point: Json, item: Json, folder: str, form: str, *, disks: list[str], tier: str | None = None
+    ) -> str:
         """Start writing disks to a folder of the host; returns the job's id."""
         ours: Json = {"targetFolder": folder, "diskFormat": form}
         if disks:
             ours["diskNames"] = disks
+        if tier:
+            ours["tier"] = tier
         source = item["properties"]["sourceResourceId"]
         return self._restore(
             point, {"recoveryType": "RestoreDisks", "sourceResourceId": source, "vmkeep": ours}

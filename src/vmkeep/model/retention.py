@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from vmkeep.model.errors import InvalidPolicy
 from vmkeep.model.protection import Policy, RecoveryPoint
 
 
@@ -18,13 +19,13 @@ class Expiry:
 def plan_expiry(
     points: Sequence[RecoveryPoint], policy: Policy, *, now: datetime, most_instant: int
 ) -> tuple[Expiry, ...]:
-    """Return what has expired, oldest first, so that layers are merged from the bottom up; raises InvalidPolicy.
+    """Return what has expired, oldest first, so that layers are merged from the bottom up.
 
     - An instant tier lasts the policy's days, and only the `most_instant` newest points have one.
     - A point lasts as long as the longest of its rules says, or until `retain_until` when a person asked for that.
     - A point whose only tier goes, goes.
     - Never expire: the newest point, the newest in the vault, and the restore point that the next incremental backup
-      will start from (the newest that is also in the vault).
+      will start from (the newest that is also in the vault); and nothing under a policy that makes no sense.
     """
     newest_first = sorted(points, key=lambda point: (point.time, point.id), reverse=True)
     in_vault = [point.id for point in newest_first if point.manifest_id]
@@ -34,7 +35,10 @@ def plan_expiry(
     kept_instant = {*instant[:1], *bases[:1]}
     too_many = set(instant[most_instant:])
     instant_until = now - timedelta(days=policy.instant_days)
-    ends = ends_of_life(points, policy)
+    try:
+        ends = ends_of_life(points, policy)
+    except InvalidPolicy:
+        return ()
     expired = []
     for point in reversed(newest_first):
         instant_over = (

@@ -28,7 +28,7 @@ _VERSION = "1"
 _ALIVE = {"PENDING", "ENQUEUED", "DELAYED"}
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 _REPEATED = "repeated"
-_MOST_DELETED = 1000
+_MOST_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +114,18 @@ class Journal:
 
     def delete_ended(self, *, name: str | None = None, before: datetime | None = None) -> int:
         """Forget, within a step, ended workflows of a name or that ended before a moment; returns how many."""
-        ended = DBOS.list_workflows(
+        deleted = 0
+        while ended := DBOS.list_workflows(
             name=name,
             status=_ENDED,
             completed_before=before.isoformat() if before else None,
-            limit=_MOST_DELETED,
+            limit=_MOST_AT_ONCE,
             load_input=False,
             load_output=False,
-        )
-        if ended:
+        ):
             DBOS.delete_workflows([one.workflow_id for one in ended])
-        return len(ended)
+            deleted += len(ended)
+        return deleted
 
     def pause(self, seconds: float) -> None:
         """Wait a while within a step; raises Closing."""

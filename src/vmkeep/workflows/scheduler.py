@@ -68,7 +68,9 @@ class Scheduler:
         due = plan_due_runs(self._catalog.list_items(), self._find_schedule(), since=since, now=now)
         self._catalog.note_due_runs(due, looked_until=now)
         for item_id, moment in due.items():
-            log.info("schedule.due", item=item_id, due=moment.isoformat(), late_s=(now - moment).seconds)
+            log.info(
+                "schedule.due", item=item_id, due=moment.isoformat(), late_s=(now - moment).total_seconds()
+            )
 
     def _find_schedule(self) -> Callable[[ProtectedItem], Schedule | None]:
         """Return what finds an item's schedule; each policy is read once."""
@@ -99,7 +101,7 @@ class Scheduler:
     def _begin(self, job_id: str, arguments: Arguments) -> Json:
         """Make the job; None when another run has taken its place, or nobody wants it any more."""
         item_id, due = arguments["item"], datetime.fromisoformat(arguments["due"])
-        while self._catalog.find_job(job_id) is None:
+        while (job := self._catalog.find_job(job_id)) is None:
             item = self._find_wanted(item_id, due)
             if item is None:
                 return None
@@ -108,6 +110,8 @@ class Scheduler:
             except OperationInProgress:
                 self._journal.pause(_PAUSE_S)
         self._catalog.delete_due_run(item_id, due)
+        if not job.status.running:  # the clock was set back so far that its workflow is forgotten
+            return None
         return {"point": self._catalog.new_recovery_point_id(), "retain_until": None}
 
     def _find_wanted(self, item_id: str, due: datetime) -> ProtectedItem | None:
