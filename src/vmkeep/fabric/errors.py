@@ -229,6 +229,29 @@ class RestorePointInUse(VmkeepError):
 
 
 @dataclass(eq=False)
+class LayerInUse(VmkeepError):
+    """A layer that libvirt does not name is open: to touch it could cost a VM all that it wrote lately."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "the layer {e.path} is open in a QEMU although libvirt does not name it"
+    remedy = (
+        "If it belongs to a running VM, shut that VM down and start it again: its next start uses the layer. "
+        "Do not delete the file."
+    )
+    path: str
+
+
+@dataclass(eq=False)
+class FrozenLayerWritten(VmkeepError):
+    """Somebody wrote to a file that a restore point froze: it does not hold what was captured any more."""
+
+    text = "restore point {e.point_id} is damaged: {e.path} was written to after it was frozen"
+    remedy = "Use another recovery point; the next backup makes one that is right."
+    point_id: str
+    path: str
+
+
+@dataclass(eq=False)
 class JournalUnreadable(VmkeepError):
     """What is written down of a VM's restore points cannot be understood; nothing is done to the VM's disks."""
 
