@@ -92,9 +92,15 @@ class DiskVanished(VmkeepError):
     """A file of a disk's chain is not there."""
 
     retry = Retry.AFTER_CHANGE
-    text = "disk file {e.path} does not exist"
+    text = "disk file {e.path}{e.of_disk} does not exist"
     remedy = "Put the file back, or restore the VM from its latest recovery point."
     path: str
+    disk: str = ""
+
+    @property
+    def of_disk(self) -> str:
+        """Return the name of the disk, if it is known."""
+        return f" ({self.disk})" if self.disk else ""
 
 
 @dataclass(eq=False)

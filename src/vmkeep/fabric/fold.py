@@ -39,7 +39,7 @@ def active_chain(domain: Domain, disk: str) -> Chain:
     if element is None or not attribute(element, "source", "file"):
         return ()
     image_format = DiskFormat(attribute(element, "driver", "type"))
-    return read_chain(same(attribute(element, "source", "file")), image_format)
+    return read_chain(same(attribute(element, "source", "file")), image_format, disk=disk)
 
 
 def fold(connection: Connection, domain: Domain, work: Fold, *, clock: Clock, tick: Tick) -> None:

@@ -63,7 +63,7 @@ def _has_disks(xml: str, disks: Sequence[CapturedDisk]) -> bool:
 def _intended_disk(
     name: str, lun: int, active_path: str, image_format: DiskFormat, point_id: str
 ) -> CapturedDisk:
-    chain = read_chain(active_path, image_format)
+    chain = read_chain(active_path, image_format, disk=name)
     layer = layer_path(active_path, point_id)
     if Path(layer).exists():
         raise LayerPathTaken(layer)

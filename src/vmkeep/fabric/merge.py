@@ -123,7 +123,7 @@ class Merger:
         if newer is None or written or not all(Path(path).exists() for path in newer.chain):
             log.warning("fabric.layer.left_behind", vm=record.point.vm_name, layer=work.upper)
             return False
-        fold_files(read_chain(newer.path, newer.format), work, tick=tick)
+        fold_files(read_chain(newer.path, newer.format, disk=work.disk), work, tick=tick)
         return True
 
 

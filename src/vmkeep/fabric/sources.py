@@ -87,7 +87,7 @@ class FrozenDisk:
                 try:
                     self._files[depth] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 except FileNotFoundError as error:
-                    raise DiskVanished(path) from error
+                    raise DiskVanished(path, self.name) from error
             return self._files[depth]
 
     def _server(self) -> NbdImage:
@@ -136,7 +136,7 @@ def open_sources(point: PointRecord, since: PointRecord | None, held: ExitStack)
         disks: list[DiskSource] = []
         healed: list[Warned] = []
         for disk in point.point.disks:
-            chain = read_chain(disk.path, disk.format)
+            chain = read_chain(disk.path, disk.format, disk=disk.name)
             layers, why = _layers_to_read(disk, chain, point, since)
             if why:
                 healed.append(Warned("WholeDiskRead", f"disk {disk.name} is read as a whole: {why}"))

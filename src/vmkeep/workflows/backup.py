@@ -15,7 +15,7 @@ from vmkeep.model.job import JobOperation, JobStatus, TaskName
 from vmkeep.model.machine import VirtualMachine
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint
 from vmkeep.model.restore_point import RestorePoint
-from vmkeep.workflows.errors import RestorePointLimitReached, UnsupportedDiskSize
+from vmkeep.workflows.errors import ProtectedVmGone, RestorePointLimitReached, UnsupportedDiskSize
 from vmkeep.workflows.job_run import JobRun, StepFailed
 from vmkeep.workflows.journal import Arguments, Json
 from vmkeep.workflows.limits import Limits
@@ -75,7 +75,7 @@ class Backup:
         with run.task(TaskName.TAKE_SNAPSHOT) as cut_short:
             restore_point = self._find_cut_short(run, item) if cut_short else None
             if restore_point is None:
-                check_machine(self._fabric.get_machine(item.vm_uuid), self._pillars.limits)
+                check_machine(self._get_machine(item), self._pillars.limits)
                 self._check_restore_points(item)
                 restore_point = self._fabric.capture(
                     item.vm_uuid,
@@ -88,6 +88,14 @@ class Backup:
             self._catalog.put_recovery_point(point)
             self._note_point(run, point, restore_point)
         return {"restore_point": restore_point.id}
+
+    def _get_machine(self, item: ProtectedItem) -> VirtualMachine:
+        try:
+            return self._fabric.get_machine(item.vm_uuid)
+        except VmkeepError as error:
+            if error.code != "VmNotFound":
+                raise
+            raise ProtectedVmGone(vm=item.vm_name, vm_uuid=item.vm_uuid) from error
 
     def _find_cut_short(self, run: JobRun, item: ProtectedItem) -> RestorePoint | None:
         """Return what a capture left that was cut short; its guest is thawed first."""

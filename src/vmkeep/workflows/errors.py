@@ -1,6 +1,7 @@
 """What can go wrong where the pillars meet.
 
-    UnsupportedDiskSize · RestorePointLimitReached      refused before the guest is touched
+    ProtectedVmGone · UnsupportedDiskSize ·
+    RestorePointLimitReached                            refused before the guest is touched
     RecoveryPointUnusable · VmNameTaken · TargetTaken   a restore that cannot be done
     JobInterrupted                                      vmkeep stopped and cannot take the job up again
     CancelNotSupported                                  the job runs to its end
@@ -41,6 +42,21 @@ class UnsupportedDiskSize(VmkeepError):
     disk: str
     size_bytes: int
     limit_bytes: int
+
+
+@dataclass(eq=False)
+class ProtectedVmGone(VmkeepError):
+    """The VM was deleted, its protection was not. Code and sentence are Azure Backup's."""
+
+    code = "UserErrorVmNotFoundV2"
+    retry = Retry.AFTER_CHANGE
+    text = "Could not perform the operation as VM no longer exists."
+    remedy = (
+        "VM '{e.vm}' with UUID {e.vm_uuid} is not defined on this host. Define it again, restore it from its latest "
+        "recovery point, or stop its protection: its recovery points stay."
+    )
+    vm: str
+    vm_uuid: str
 
 
 @dataclass(eq=False)
