@@ -32,30 +32,40 @@ RECORDS_OF: Final = {pack: record for record, pack in PACK_OF.items()}
 
 @dataclass(frozen=True, slots=True)
 class FinishedPack:
-    """A whole pack's bytes, and what an index says of it (pack number 0 throughout)."""
+    """What an index says of a whole pack (pack number 0 throughout), and the memory it begins."""
 
     info: PackInfo
-    data: bytearray
     entries: Entries
+    memory: bytearray
+
+    @property
+    def data(self) -> memoryview:
+        """The pack's bytes."""
+        return memoryview(self.memory)[: self.info.size]
 
 
 class PackBuilder:
-    """A pack being filled. For one thread at a time."""
+    """A pack being filled. For one thread at a time.
 
-    def __init__(self, sealer: Sealer, kind: RecordKind, target: int = PACK_TARGET) -> None:
+    `memory` is overwritten, and grows as needed: that of an earlier pack spares the kernel to find it anew.
+    """
+
+    def __init__(self, sealer: Sealer, kind: RecordKind, target: int, memory: bytearray) -> None:
         self.kind = kind
         self._pack_id = new_object_id()
         self._pack_kind = PACK_OF[kind]
         header = encode_header(self._pack_kind, self._pack_id)
         self._seal = sealer.seal_of(object_name(self._pack_kind, self._pack_id), header)
         self._target = target
-        self._data = bytearray(header)
+        self._memory = memory
+        self._length = 0
+        self._append_bytes(header)
         self._rows: list[tuple[bytes, int]] = []
 
     @property
     def full(self) -> bool:
         """Whether it is time to close the pack."""
-        return len(self._data) >= self._target or len(self._rows) >= _MAX_RECORDS
+        return self._length >= self._target or len(self._rows) >= _MAX_RECORDS
 
     def add(self, record_id: bytes, packed: Compressed) -> None:
         """Append a record; the pack must not be full."""
@@ -67,19 +77,24 @@ class PackBuilder:
         offsets = HEADER_SIZE + np.concatenate(([0], np.cumsum(lengths[:-1]))).astype(np.uint32)
         table = Compressed(b"".join(_ROW.pack(*row) for row in self._rows))
         table_length = self._append(RecordKind.TABLE, self._pack_id, table)
-        self._data += _FOOTER.pack(table_length, _FOOTER_MAGIC)
+        self._append_bytes(_FOOTER.pack(table_length, _FOOTER_MAGIC))
         ids = ids_of([record_id for record_id, _ in self._rows])
         nowhere = np.zeros(len(ids), np.uint32)
         return FinishedPack(
-            PackInfo(self._pack_id, len(self._data), self._pack_kind),
-            self._data,
+            PackInfo(self._pack_id, self._length, self._pack_kind),
             Entries(ids[:, 0], ids[:, 1], offsets, lengths, nowhere),
+            self._memory,
         )
 
     def _append(self, kind: RecordKind, record_id: bytes, packed: Compressed) -> int:
-        record = self._seal.seal(len(self._data), kind, record_id, packed)
-        self._data += record
+        record = self._seal.seal(self._length, kind, record_id, packed)
+        self._append_bytes(record)
         return len(record)
+
+    def _append_bytes(self, data: bytes) -> None:
+        end = self._length + len(data)
+        self._memory[self._length : end] = data
+        self._length = end
 
 
 def read_table(sealer: Sealer, info: PackInfo, data: bytes) -> list[tuple[bytes, int, int]]:

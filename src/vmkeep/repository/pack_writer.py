@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -52,6 +53,7 @@ class PackWriter:
         self._lock = threading.Lock()
         self._claimed: set[bytes] = set()
         self._open: list[PackBuilder] = []
+        self._spare: list[bytearray] = []
         self._unindexed: list[FinishedPack] = []
         self._first_unindexed_at = 0.0
         self._failure: BaseException | None = None
@@ -105,7 +107,8 @@ class PackWriter:
             for position, pack in enumerate(self._open):
                 if pack.kind is kind:
                     return self._open.pop(position)
-        return PackBuilder(self._objects.sealer, kind, self._target)
+            memory = self._spare.pop() if self._spare else bytearray()
+        return PackBuilder(self._objects.sealer, kind, self._target, memory)
 
     def _ship(self, pack: PackBuilder) -> None:
         finished = pack.finish()
@@ -124,13 +127,13 @@ class PackWriter:
 
     def _stored(self, pack: FinishedPack) -> list[FinishedPack]:
         """Note a stored pack; return the packs that it is time to name."""
-        pack.data.clear()
         with self._lock:
+            self._spare.append(pack.memory)
             if not self._unindexed:
                 self._first_unindexed_at = self._clock.monotonic()
             self.stored_bytes += pack.info.size
             self.relied_on.add(pack.info.pack_id)
-            self._unindexed.append(pack)
+            self._unindexed.append(replace(pack, memory=bytearray()))
             late = self._clock.monotonic() - self._first_unindexed_at >= _INDEX_EVERY_S
             if not late and len(self._unindexed) < _PACKS_PER_INDEX:
                 return []

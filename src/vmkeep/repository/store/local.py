@@ -19,6 +19,7 @@ from vmkeep.repository.errors import (
     StoreUnreachable,
 )
 from vmkeep.repository.store.protocol import Bytes, ObjectInfo
+from vmkeep.repository.store.synced_file import write_synced
 
 _STAGING = ".staging"
 _ABANDONED_AFTER_S = 24 * 3600
@@ -48,7 +49,7 @@ class LocalStore:
         with self._translated(name):
             self._settle()
             try:
-                _write_synced(staged, data)
+                write_synced(staged, data)
                 self._make_folder(path.parent)
                 os.link(staged, path)
             except FileExistsError as error:
@@ -140,14 +141,6 @@ class LocalStore:
             if error.errno in _REFUSED:
                 raise StoreRefused(self.place, why) from error
             raise StoreUnreachable(self.place, why) from error
-
-
-def _write_synced(path: Path, data: Bytes) -> None:
-    with path.open("xb", buffering=0) as file:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[file.write(rest) :]
-        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
