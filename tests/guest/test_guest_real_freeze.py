@@ -120,21 +120,27 @@ def frozen(disk: Disk) -> Iterator[Freeze]:
     watched = -1
     try:
         freezer_pid = int(os.read(told, 20))
-        guard = find_guard()
+        guard = find_guard(disk)
         watched = os.pidfd_open(int(guard.name))
         yield Freeze(parent, freezer_pid, guard)
     finally:
         os.kill(parent, signal.SIGKILL)
         os.waitpid(parent, 0)
-        select.select(
-            [watched], [], []
-        )  # readable when the last of them has ended, and let go of the mount point
-        for descriptor in (told, tell, watched):
-            os.close(descriptor)
+        if watched >= 0:
+            select.select([watched], [], [])  # readable when the last of them has let go of the mount point
+            os.close(watched)
+        os.close(told)
+        os.close(tell)
 
 
-def find_guard() -> Path:
-    [found] = [path for path in Path("/proc").glob("[0-9]*") if command_of(path) == b"vmkeep-thaw"]
+def find_guard(disk: Disk) -> Path:
+    """Return the guard of a disk: the one of that name that holds it open."""
+    [found] = [
+        process
+        for process in Path("/proc").glob("[0-9]*")
+        if command_of(process) == b"vmkeep-thaw"
+        and disk.folder in {file.readlink() for file in process.glob("fd/*")}
+    ]
     return found
 
 
