@@ -10,11 +10,14 @@ from vmkeep.base.clock import Clock
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.catalog import Catalog
+from vmkeep.model.disk_selection import is_selected
 from vmkeep.model.job import Job, JobError, JobOperation, JobStatus, JobTask, TaskName, TaskStatus
 from vmkeep.model.machine import AgentState, Consistency, Disk, DiskFormat, MachineState, Nic, VirtualMachine
 from vmkeep.model.network import Network
+from vmkeep.model.outlook import Outlook, OutlookLine
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint, Vault
-from vmkeep.model.restore_point import Warned
+from vmkeep.model.restore_point import PointDisk, Warned
+from vmkeep.workflows.errors import NotActivelyProtected
 
 GIB = 2**30
 
@@ -34,6 +37,18 @@ def machine(name: str, **changes: Any) -> VirtualMachine:  # any field
         agent_version="2.9.1.1",
     )
     return replace(vm, **changes)
+
+
+def _disks(item: ProtectedItem) -> tuple[PointDisk, ...]:
+    return tuple(
+        PointDisk(
+            disk.name,
+            disk.lun,
+            disk.size_bytes,
+            included=is_selected(item.disk_selection, disk.name, disk.lun),
+        )
+        for disk in machine(item.vm_name).disks
+    )
 
 
 @dataclass(eq=False)
@@ -99,9 +114,12 @@ class FakeEngine:
     clock: Clock
     hold: bool = False
     failure: JobError | None = None
+    lines: list[OutlookLine] = field(default_factory=list)
     restores: list[dict[str, Any]] = field(default_factory=list)  # arguments as they came
 
     def start_backup(self, item: ProtectedItem, *, reason: str, retain_until: datetime | None) -> Job:
+        if item.state.stopped:
+            raise NotActivelyProtected(vm=item.vm_name, state=item.state)
         tasks = (TaskName.TAKE_SNAPSHOT, TaskName.TRANSFER)
         job = self._start(item, JobOperation.BACKUP, reason, tasks)
         if not self.hold and self.failure is None:
@@ -142,6 +160,10 @@ class FakeEngine:
             self.catalog.delete_recovery_point(item.id, point.id)
         self.catalog.delete_item(item.id)
         return self._maybe_finish(job)
+
+    def outlook(self, vm_uuid: str) -> Outlook:
+        item = self.catalog.find_item_for_vm(vm_uuid)
+        return Outlook(vm_uuid.removeprefix("uuid-"), item.vault_id if item else "", tuple(self.lines))
 
     def stop(self, job_id: str) -> Job:
         if not self.catalog.get_job(job_id).status.running:
@@ -200,6 +222,7 @@ class FakeEngine:
             retain_until=retain_until,
             size_bytes=10 * GIB,
             stored_bytes=GIB,
+            disks=_disks(self.catalog.get_item(item.id)),
         )
         self.catalog.put_recovery_point(point)
         self.catalog.put_item(

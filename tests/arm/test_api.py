@@ -163,12 +163,70 @@ def test_stopped_protection_refuses_backups_and_keeps_the_policy_name(api: Api) 
     assert api.error("POST", f"{ITEM}/backup", {})[0] == 409
 
 
+def test_points_retained_in_an_old_vault_do_not_hide_the_one_that_protects_now(api: Api) -> None:
+    api.protect()
+    stop = {"properties": {"protectionState": "ProtectionStopped", "sourceResourceId": VM}}
+    api.call("PUT", ITEM, stop)
+    status = f"{ROOT}/providers/Microsoft.RecoveryServices/locations/local/backupStatus"
+    question = {"resourceType": "VM", "resourceId": VM}
+    assert api.call("POST", status, question).json()["vaultId"].endswith("/main")
+    new = VAULT.replace("/main", "/new")
+    api.call("PUT", new, {"location": "local"})
+    free = [one["properties"]["friendlyName"] for one in api.get(f"{new}/backupProtectableItems")["value"]]
+    assert free == ["web01", "db01"]
+    wanted = {"sourceResourceId": VM, "policyId": f"{new}/backupPolicies/DefaultPolicy"}
+    assert api.call("PUT", ITEM.replace("/main", "/new"), {"properties": wanted}).status_code == 202
+    assert api.call("POST", status, question).json()["vaultId"].endswith("/new")
+    resume = {"sourceResourceId": VM, "policyId": f"{VAULT}/backupPolicies/DefaultPolicy"}
+    refused, error = api.error("PUT", ITEM, {"properties": resume})
+    assert (refused, "vault 'new'" in error["message"]) == (409, True)
+
+
+@pytest.mark.parametrize(
+    ("listed", "why"),
+    [
+        ({"diskLunList": ["7"], "isInclusionList": False}, "no data disk with LUN 7; it has 0 (vdb)"),
+        ({"diskLunList": [-1], "isInclusionList": False}, "always backed up"),
+    ],
+)
+def test_disks_that_cannot_be_selected_are_refused(api: Api, listed: dict[str, object], why: str) -> None:
+    api.protect()
+    extended = {"diskExclusionProperties": listed}
+    wanted = {"sourceResourceId": VM, "extendedProperties": extended}
+    status, error = api.error("PUT", ITEM, {"properties": wanted})
+    assert (status, why in error["message"]) == (400, True)
+    assert api.get(ITEM)["properties"]["extendedProperties"] == {}
+
+
+def test_selected_disks_stay_until_they_are_said_anew(api: Api) -> None:
+    api.protect()
+    listed = {"diskLunList": ["0"], "isInclusionList": False}
+    wanted = {"sourceResourceId": VM, "policyId": f"{VAULT}/backupPolicies/EnhancedPolicy"}
+    with_disks = {**wanted, "extendedProperties": {"diskExclusionProperties": listed}}
+    api.call("PUT", ITEM, {"properties": with_disks})
+    api.call("PUT", ITEM, {"properties": wanted})
+    kept = api.get(ITEM)["properties"]["extendedProperties"]
+    assert kept == {"diskExclusionProperties": {"diskLunList": [0], "isInclusionList": False}}
+    api.call("PUT", ITEM, {"properties": {**wanted, "extendedProperties": {}}})
+    assert api.get(ITEM)["properties"]["extendedProperties"] == {}
+
+
 def restore(api: Api, **properties: object) -> tuple[int, dict[str, object]]:
     api.protect()
     api.call("POST", f"{ITEM}/backup", {})
     (point,) = api.get(f"{ITEM}/recoveryPoints")["value"]
     answer = api.call("POST", f"{point['id']}/restore", {"properties": properties})
     return answer.status_code, answer.json() if answer.content else {}
+
+
+def test_restore_by_lun_takes_the_os_disk_along_and_no_disk_that_is_not_there(api: Api) -> None:
+    ours = {"targetFolder": "/srv/out"}
+    assert restore(api, recoveryType="RestoreDisks", restoreDiskLunList=["0"], vmkeep=ours)[0] == 202
+    assert api.engine.restores[0]["disks"] == ("vda", "vdb")
+    (point,) = api.get(f"{ITEM}/recoveryPoints")["value"]
+    wanted = {"recoveryType": "RestoreDisks", "restoreDiskLunList": [3], "vmkeep": ours}
+    status, error = api.error("POST", f"{point['id']}/restore", {"properties": wanted})
+    assert (status, "no disk with LUN 3, only -1, 0" in error["message"]) == (400, True)
 
 
 def test_restore_to_disks_takes_our_additions(api: Api) -> None:

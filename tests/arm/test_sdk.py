@@ -16,14 +16,18 @@ from azure.mgmt.recoveryservicesbackup.models import (
     AzureIaaSComputeVMProtectedItem,
     BackupRequestResource,
     BackupStatusRequest,
+    DiskExclusionProperties,
+    ExtendedProperties,
     IaasVMBackupRequest,
     IaasVMRestoreRequest,
+    PreValidateEnableBackupRequest,
     ProtectedItemResource,
     RestoreRequestResource,
 )
 
 from tests.arm.running import Running, run_service
 from vmkeep.client.credentials import Credentials, read_credentials
+from vmkeep.model.outlook import OutlookLine, Weight
 
 GROUP = "local"
 
@@ -149,6 +153,46 @@ def test_sdk_stops_resumes_and_deletes(sdk: Sdk) -> None:
     sdk.vaults.begin_delete(GROUP, "main").result()
     with pytest.raises(ResourceNotFoundError):
         sdk.vaults.get(GROUP, "main")
+
+
+def test_sdk_selects_disks(sdk: Sdk) -> None:
+    sdk.create_vault()
+    where = ("main", GROUP, "Azure", *sdk.protect())
+    change = sdk.backup.protected_items.begin_create_or_update
+
+    def put(extended: ExtendedProperties) -> Any:  # the SDK reads our item as its base class
+        wanted = AzureIaaSComputeVMProtectedItem(
+            policy_id=sdk.policy_id, source_resource_id=sdk.machine_id, extended_properties=extended
+        )
+        answer = change(*where, ProtectedItemResource(properties=wanted)).result()
+        return answer.properties["extendedProperties"]
+
+    only_os_disk = DiskExclusionProperties(disk_lun_list=[], is_inclusion_list=True)
+    assert put(ExtendedProperties(disk_exclusion_properties=only_os_disk)) == {
+        "diskExclusionProperties": {"diskLunList": [], "isInclusionList": True}
+    }
+    assert put(ExtendedProperties()) == {}
+
+
+def test_sdk_validates_a_vm_before_it_is_protected(sdk: Sdk, running: Running) -> None:
+    sdk.create_vault()
+    vault_id = sdk.policy_id.partition("/backupPolicies")[0]
+
+    def validate(vault: str) -> Any:  # the SDK calls every member optional
+        question = PreValidateEnableBackupRequest(
+            resource_type="VM", resource_id=sdk.machine_id, vault_id=vault
+        )
+        return sdk.backup.protection_intent.validate("local", question)
+
+    running.engine.lines.append(OutlookLine("Protection", Weight.FAILURE, "not protected yet"))
+    assert validate(vault_id).status == "Succeeded"
+    refused = OutlookLine("Disks", Weight.FAILURE, "too large", "UserErrorUnsupportedDiskSize", "Split it.")
+    running.engine.lines.append(refused)
+    answer = validate(vault_id)
+    assert (answer.status, answer.error_code, answer.recommendation) == ("Failed", refused.code, "Split it.")
+    sdk.protect()
+    elsewhere = validate(vault_id.replace("/main", "/other"))
+    assert elsewhere.error_code == "BMSUserErrorContainerAlreadyRegisteredInDifferentVault"
 
 
 def test_sdk_learns_which_vault_protects_a_vm(sdk: Sdk) -> None:

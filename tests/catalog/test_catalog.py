@@ -26,7 +26,10 @@ from vmkeep.catalog.errors import (
     VaultNotEmpty,
     VaultNotFound,
 )
+from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.job import JobError, JobOperation, JobStatus, TaskName, TaskStatus
+from vmkeep.model.protection import ProtectionState
+from vmkeep.model.restore_point import PointDisk
 
 
 @pytest.fixture
@@ -272,3 +275,53 @@ def test_settings_are_kept_and_replaced(catalog: Catalog) -> None:
     catalog.put_setting("tenant", "t-1")
     catalog.put_setting("tenant", "t-2")
     assert catalog.get_setting("tenant") == "t-2"
+
+
+def other_vault(catalog: Catalog) -> None:
+    catalog.create_vault(replace(VAULT, id="v-2", name="other"))
+    catalog.put_policy(replace(POLICY, vault_id="v-2"))
+
+
+@pytest.mark.parametrize("state", [ProtectionState.PROTECTION_STOPPED, ProtectionState.BACKUPS_SUSPENDED])
+def test_vm_of_a_stopped_item_may_have_an_active_one_in_another_vault(
+    protected: Catalog, state: ProtectionState
+) -> None:
+    other_vault(protected)
+    new = replace(ITEM, id="i-2", vault_id="v-2", created=START + timedelta(days=1))
+    with pytest.raises(AlreadyProtected):
+        protected.put_item(new)
+    protected.update_item(ITEM.id, state=state)
+    protected.put_item(new)
+    assert protected.find_item_for_vm(ITEM.vm_uuid) == new
+    assert [item.id for item in protected.list_items_for_vm(ITEM.vm_uuid)] == ["i-2", "i-1"]
+    with pytest.raises(AlreadyProtected):
+        protected.update_item(ITEM.id, state=ProtectionState.PROTECTED)
+    protected.delete_item("i-2")
+    assert protected.find_item_for_vm(ITEM.vm_uuid) == replace(ITEM, state=state)
+
+
+def test_one_job_runs_for_a_vm_whatever_the_vault(protected: Catalog) -> None:
+    other_vault(protected)
+    protected.update_item(ITEM.id, state=ProtectionState.PROTECTION_STOPPED)
+    protected.put_item(replace(ITEM, id="i-2", vault_id="v-2"))
+    protected.create_job(JOB)
+    with pytest.raises(OperationInProgress) as refused:
+        protected.create_job(replace(JOB, id="j-2", item_id="i-2", vault_id="v-2"))
+    assert (refused.value.job, refused.value.vault) == (JOB.id, VAULT.name)
+    running = protected.find_running_job("i-2")
+    assert running
+    assert running.id == JOB.id
+    protected.create_job(replace(JOB, id="j-3", item_id="i-3"))
+
+
+def test_selected_disks_are_kept(protected: Catalog) -> None:
+    selection = DiskSelection(included=True, luns=(0, 2), names=("vdb", "vdd"))
+    protected.update_item(ITEM.id, disk_selection=selection)
+    assert protected.get_item(ITEM.id).disk_selection == selection
+    protected.update_item(ITEM.id, disk_selection=None)
+    assert protected.get_item(ITEM.id) == ITEM
+    disks = (PointDisk("vda", -1, 1 << 30, included=True), PointDisk("vdb", 0, 1 << 40, included=False))
+    protected.put_recovery_point(replace(POINT, restore_point=None, disks=disks))
+    assert protected.get_recovery_point(ITEM.id, POINT.id).known_disks == disks
+    protected.put_recovery_point(POINT)
+    assert [disk.name for disk in protected.get_recovery_point(ITEM.id, POINT.id).known_disks] == ["vda"]

@@ -14,6 +14,7 @@ from vmkeep.cli.dates import end_of_day
 from vmkeep.cli.job_report import duration
 from vmkeep.cli.printing import local_time
 from vmkeep.model.job import JobError
+from vmkeep.model.outlook import OutlookLine, Weight
 from vmkeep.model.restore_point import Warned
 
 
@@ -52,6 +53,90 @@ def test_stopping_protection_keeps_the_points_unless_told(vmkeep: Vmkeep) -> Non
     vmkeep("protection", "disable", "--vm", "web01", "--delete-backup-data", "--yes")
     assert "is not protected" in vmkeep("recoverypoint", "list", "--vm", "web01", fails=True).output
     vmkeep("vault", "delete", "main")
+
+
+def test_stopped_protection_is_resumed_or_ages_as_the_policy_says(vmkeep: Vmkeep) -> None:
+    vmkeep("vault", "create", "main")
+    vmkeep("protection", "enable-for-vm", "--vm", "web01")
+    vmkeep("protection", "backup-now", "--vm", "web01")
+    aging = vmkeep("protection", "disable", "--vm", "web01", "--retain-recovery-points-as-per-policy")
+    assert "BackupsSuspended" in aging.output
+    refused = vmkeep("protection", "backup-now", "--vm", "web01", fails=True).stderr
+    assert "This virtual machine is not (actively) protected by Azure Backup" in refused
+    assert "vmkeep protection resume --vm web01" in refused
+    assert re.search(r"State +Protected", vmkeep("protection", "resume", "--vm", "web01").output)
+    assert "ProtectionStopped" in vmkeep("protection", "disable", "--vm", "web01", "--retain").output
+    vmkeep("protection", "update-for-vm", "--vm", "web01", "--exclude-all-data-disks", fails=True)
+    other = ("resume", "--vm", "web01", "--policy-name", "EnhancedPolicy")
+    assert re.search(r"Policy +EnhancedPolicy", vmkeep("protection", *other).output)
+
+
+def test_vm_of_a_stopped_item_can_be_protected_in_another_vault(vmkeep: Vmkeep) -> None:
+    vmkeep("vault", "create", "old")
+    vmkeep("vault", "create", "new")
+    vmkeep("protection", "enable-for-vm", "--vm", "web01", "--vault", "old")
+    vmkeep("protection", "backup-now", "--vm", "web01")
+    vmkeep("protection", "disable", "--vm", "web01")
+    vmkeep("protection", "enable-for-vm", "--vm", "web01", "--vault", "new")
+    assert "vaults/new" in vmkeep("protection", "check-vm", "--vm", "web01").output
+    assert "file-system" in vmkeep("recoverypoint", "list", "--vm", "web01", "--vault", "old").output
+    resumed = vmkeep("protection", "resume", "--vm", "web01", "--vault", "old", fails=True).stderr
+    assert "already protected in vault 'new'" in resumed
+    vmkeep("protection", "backup-now", "--vm", "web01")
+    assert "file-system" in vmkeep("recoverypoint", "list", "--vm", "web01", "--vault", "new").output
+
+
+def test_disks_are_selected_as_with_az(vmkeep: Vmkeep) -> None:
+    vmkeep("vault", "create", "main")
+    exclude = ("--disk-list-setting", "exclude", "--diskslist", "0")
+    assert "all but LUN 0" in vmkeep("protection", "enable-for-vm", "--vm", "web01", *exclude).output
+    vmkeep("protection", "backup-now", "--vm", "web01")
+    assert re.search(r"Left out.*\n.* vdb ", vmkeep("recoverypoint", "list", "--vm", "web01").output)
+    update = ("protection", "update-for-vm", "--vm", "web01")
+    assert "OS disk alone" in vmkeep(*update, "--exclude-all-data-disks").output
+    include = ("--disk-list-setting", "include", "--diskslist")
+    assert "OS disk and LUN 0" in vmkeep(*update, *include, "0", "0").output
+    vmkeep("protection", "enable-for-vm", "--vm", "web01", "--policy", "EnhancedPolicy")
+    kept = json.loads(vmkeep("protection", "resume", "--vm", "web01", "-o", "json").output)
+    assert kept["properties"]["extendedProperties"] == {
+        "diskExclusionProperties": {"diskLunList": [0], "isInclusionList": True}
+    }
+    unknown = vmkeep(*update, "--disk-list-setting", "exclude", "--diskslist", "0", "7", fails=True).stderr
+    assert "no data disk with LUN 7; it has 0 (vdb)" in unknown
+    reset = vmkeep(*update, "--disk-list-setting", "resetexclusionsettings", "-o", "json").output
+    assert json.loads(reset)["properties"]["extendedProperties"] == {}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "3",
+        "--diskslist 0",
+        "--disk-list-setting include",
+        "--exclude-all-data-disks --disk-list-setting include --diskslist 0",
+    ],
+)
+def test_half_said_disk_lists_are_not_understood(vmkeep: Vmkeep, options: str) -> None:
+    assert vmkeep("protection", "update-for-vm", "--vm", "web01", *options.split(), fails=True).exit_code == 2
+
+
+def test_check_vm_shows_everything_and_fails_when_the_backup_would(vmkeep: Vmkeep, running: Running) -> None:
+    vmkeep("vault", "create", "main")
+    assert "Vault: none" in vmkeep("protection", "check-vm", "--vm", "web01").output
+    vmkeep("protection", "enable-for-vm", "--vm", "web01")
+    silent = OutlookLine("Agent", Weight.WARNING, "the agent is silent", "SomeCode", "Start it.")
+    running.engine.lines += [OutlookLine("Disks", Weight.GOOD, "vda: 8.0 GiB"), silent]
+    shown = vmkeep("protection", "check-vm", "--vm", "WEB01").output
+    assert "vaults/main" in shown
+    assert re.search(r"Disks +ok +vda: 8.0 GiB", shown)
+    assert shown.endswith("A backup would work now.\n")
+    assert re.search(r"Agent +warning +SomeCode: the agent is silent +Start it\.", shown)
+    running.engine.lines.append(OutlookLine("Capture", Weight.FAILURE, "the VM is paused"))
+    assert re.search(r"Capture +FAILS", vmkeep("protection", "check-vm", "--vm", "web01", fails=True).output)
+    answer = json.loads(vmkeep("protection", "check-vm", "--vm", "web01", "-o", "json", fails=True).output)
+    assert answer["vaultId"].endswith("/vaults/main")
+    assert (answer["willWork"], len(answer["lines"])) == (False, 3)
 
 
 def test_waiting_shows_phases_until_the_job_ends(

@@ -8,8 +8,9 @@ from tests.contracts.conftest import Host
 from vmkeep.base.errors import VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.model.disk_io import DiskSource, ExtentKind
+from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.machine import DiskFormat
-from vmkeep.model.restore_point import RestorePoint
+from vmkeep.model.restore_point import PointDisk, RestorePoint
 
 BLOCK = 4096
 SIZE = 16 * BLOCK
@@ -97,6 +98,31 @@ def test_cancelled_capture_leaves_nothing(host: Host, vm: str) -> None:
         capture(host, vm, cancelled=True)
     assert cancelled.value.code == "WorkCancelled"
     assert not host.is_frozen(vm)
+    assert content(host, capture(host, vm)).startswith("a")
+
+
+def test_only_selected_disks_are_captured_and_the_others_are_named(host: Host, vm: str) -> None:
+    without_data = DiskSelection(included=False, luns=(0,), names=("vdb",))
+    first = capture(host, vm)
+    write(host, vm, 1, "b", disk="vdb")
+    point = host.fabric.capture(
+        vm, point_id=new_guid(), on_phase=lambda _: None, cancelled=lambda: False, selection=without_data
+    )
+    assert [disk.name for disk in point.disks] == ["vda"]
+    assert point.left_out == (PointDisk("vdb", 0, SIZE, included=False),)
+    assert host.fabric.find_point(vm, point.id) == point
+    last = capture(host, vm)
+    with host.fabric.sources(last, since=point) as disk_set:
+        assert [(disk.name, disk.incremental) for disk in disk_set.disks] == [("vda", True), ("vdb", False)]
+        assert letters(disk_set.disks[1]) == ".b" + "." * 14
+    with host.fabric.sources(last, since=first) as disk_set:
+        assert [disk.incremental for disk in disk_set.disks] == [True, True]
+    merge(host, point)
+    assert content(host, last).startswith("a")
+
+
+def test_sound_vm_has_nothing_in_the_way_of_a_capture(host: Host, vm: str) -> None:
+    assert host.fabric.capture_obstacles(vm) == ()
     assert content(host, capture(host, vm)).startswith("a")
 
 

@@ -12,8 +12,10 @@ from vmkeep.base.clock import Clock
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.model.disk_io import DiskSource, DiskTarget, Extent, ExtentKind
-from vmkeep.model.machine import Consistency, Disk, DiskFormat, MachineState, VirtualMachine
-from vmkeep.model.restore_point import CapturedDisk, RestorePoint, Warned
+from vmkeep.model.disk_selection import DiskSelection, is_selected
+from vmkeep.model.machine import Consistency, Disk, DiskFormat, MachineState, Nic, VirtualMachine
+from vmkeep.model.network import Network
+from vmkeep.model.restore_point import CapturedDisk, PointDisk, RestorePoint, Warned
 
 BLOCK = 4096
 _ZEROS = bytes(BLOCK)
@@ -91,6 +93,8 @@ class FakeFabric:
         self._lock = RLock()
         self.warnings: tuple[Warned, ...] = ()
         """What the next captures warn of."""
+        self.obstacles: tuple[VmkeepError, ...] = ()
+        """What captures would be refused for."""
 
     # What the test does to the host
 
@@ -135,17 +139,35 @@ class FakeFabric:
                 return _virtual_machine(path.stem, machine)
         raise VmNotFound(name=name_or_uuid)
 
+    def list_networks(self) -> list[Network]:
+        return [Network("vmkeep", "vmkeep0", "10.77.0.0/24", active=True, attached=True)]
+
+    def capture_obstacles(
+        self,
+        vm_uuid: str,
+        *,
+        selection: DiskSelection | None = None,  # noqa: ARG002 - this fake's obstacles are those of any disk
+    ) -> tuple[VmkeepError, ...]:
+        self._machine(vm_uuid)
+        return self.obstacles
+
     def capture(
-        self, vm_uuid: str, *, point_id: str, on_phase: Callable[[str], None], cancelled: Callable[[], bool]
+        self,
+        vm_uuid: str,
+        *,
+        point_id: str,
+        on_phase: Callable[[str], None],
+        cancelled: Callable[[], bool],
+        selection: DiskSelection | None = None,
     ) -> RestorePoint:
-        machine = self._machine(vm_uuid)
+        self._machine(vm_uuid)
         if cancelled():
             raise WorkCancelled(work="capture")
         try:
             on_phase("freezing the guest")
             self._set_frozen(vm_uuid, frozen=True)
             self._on("capture: frozen")
-            self._add_layers(vm_uuid, point_id)
+            self._add_layers(vm_uuid, point_id, selection)
             self._on("capture: layered")
         except Exception:
             self.discard_capture(vm_uuid, point_id)
@@ -156,13 +178,16 @@ class FakeFabric:
         if cancelled():
             self.discard_capture(vm_uuid, point_id)
             raise WorkCancelled(work="capture")
-        point = replace(_restore_point(vm_uuid, machine, point_id, self._clock), warnings=self.warnings)
+        point = _restore_point(vm_uuid, self._machine(vm_uuid), point_id, self._clock)
+        point = replace(point, warnings=self.warnings)
         write_json(self._point_path(point_id), point.to_json())
         self._on("capture: complete")
         return point
 
     def find_point(self, vm_uuid: str, point_id: str) -> RestorePoint | None:
-        if not self._machine_path(vm_uuid).exists() or point_id not in self.layers(vm_uuid):
+        if not self._machine_path(vm_uuid).exists():
+            return None
+        if not any(_has(disk, point_id) for disk in self._machine(vm_uuid)["disks"].values()):
             return None
         if self._point_path(point_id).exists():
             return RestorePoint.from_json(read_json(self._point_path(point_id)))
@@ -185,7 +210,10 @@ class FakeFabric:
     def sources(self, point: RestorePoint, *, since: RestorePoint | None) -> Iterator[FakeDiskSet]:
         disks: list[DiskSource] = []
         healed = []
+        captured = {disk.name for disk in point.disks}
         for name, disk in self._machine(point.vm_uuid)["disks"].items():
+            if name not in captured:
+                continue
             points = [layer["point"] for layer in disk["layers"]]
             until = points.index(point.id) + 1
             incremental = since is not None and since.id in points
@@ -285,9 +313,11 @@ class FakeFabric:
         with self._changing(uuid) as machine:
             machine["frozen"] = frozen
 
-    def _add_layers(self, uuid: str, point_id: str) -> None:
+    def _add_layers(self, uuid: str, point_id: str, selection: DiskSelection | None) -> None:
         with self._changing(uuid) as machine:
-            for disk in machine["disks"].values():
+            for lun, (name, disk) in enumerate(machine["disks"].items(), start=-1):
+                if not is_selected(selection, name, lun):
+                    continue
                 disk["layers"][-1]["point"] = point_id
                 disk["layers"].append({"point": None, "blocks": {}})
 
@@ -326,7 +356,12 @@ def _virtual_machine(uuid: str, machine: Document) -> VirtualMachine:
         for lun, (name, disk) in enumerate(machine["disks"].items(), start=-1)
     )
     return VirtualMachine(
-        uuid=uuid, name=machine["name"], state=MachineState.RUNNING, disks=disks, guest_agent=True
+        uuid=uuid,
+        name=machine["name"],
+        state=MachineState.RUNNING,
+        disks=disks,
+        guest_agent=True,
+        nics=(Nic("52:54:00:00:00:01", "vmkeep"),),
     )
 
 
@@ -342,6 +377,12 @@ def _restore_point(uuid: str, machine: Document, point_id: str, clock: Clock) ->
             chain=(disk["path"],),
         )
         for lun, (name, disk) in enumerate(machine["disks"].items(), start=-1)
+        if _has(disk, point_id)
+    )
+    left_out = tuple(
+        PointDisk(name, lun, disk["size"], included=False)
+        for lun, (name, disk) in enumerate(machine["disks"].items(), start=-1)
+        if not _has(disk, point_id)
     )
     return RestorePoint(
         id=point_id,
@@ -352,4 +393,5 @@ def _restore_point(uuid: str, machine: Document, point_id: str, clock: Clock) ->
         disks=disks,
         machine_xml=f"<domain><name>{machine['name']}</name></domain>",
         frozen_s=0.25,
+        left_out=left_out,
     )

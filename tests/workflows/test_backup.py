@@ -184,7 +184,7 @@ def test_disk_over_the_limit_is_refused_before_the_guest_is_touched(world: World
     job = world.back_up(item)
     assert job.error
     assert job.error.code == "UserErrorUnsupportedDiskSize"
-    assert job.error.facts["disk"] == "vdb"
+    assert job.error.facts["disks"] == {"vdb": 1025 * BLOCK}
     assert "capture: frozen" not in world.hook.seen
 
 

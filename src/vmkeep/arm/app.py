@@ -16,6 +16,7 @@ from vmkeep.arm.recoveryservices import (
     jobs,
     operation_routes,
     policies,
+    preflight,
     recovery_points,
     restores,
     vault_config,
@@ -43,6 +44,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     recovery_points.router,
     restores.router,
     backup_status.router,
+    preflight.router,
     vault_config.router,
     vmkeep_repository.router,
 )

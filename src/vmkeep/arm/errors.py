@@ -111,20 +111,9 @@ class ItemInOtherVault(VmkeepError):
     code = "BMSUserErrorContainerAlreadyRegisteredInDifferentVault"
     retry = Retry.AFTER_CHANGE
     text = "VM '{e.vm}' is already protected in vault '{e.vault}'"
-    remedy = "Stop its protection there with its backup data deleted, then protect it here."
+    remedy = "Stop its protection there, then protect it here; what is retained there can still be restored."
     vm: str
     vault: str
-
-
-@dataclass(eq=False)
-class ProtectionIsStopped(VmkeepError):
-    """A backup was asked for an item whose protection is stopped."""
-
-    code = "UserErrorProtectionStopped"
-    retry = Retry.AFTER_CHANGE
-    text = "VM '{e.vm}' cannot be backed up because its protection is stopped"
-    remedy = "Resume its protection with a policy, then back it up."
-    vm: str
 
 
 @dataclass(eq=False)

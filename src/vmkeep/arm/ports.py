@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from vmkeep.model.job import Job
 from vmkeep.model.machine import DiskFormat, VirtualMachine
 from vmkeep.model.network import Network
+from vmkeep.model.outlook import Outlook
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Vault
 from vmkeep.model.restore_point import Warned
 
@@ -49,7 +50,7 @@ class EnginePort(Protocol):
     """Starts long work; every call returns as soon as the job exists."""
 
     def start_backup(self, item: ProtectedItem, *, reason: str, retain_until: datetime | None) -> Job:
-        """Start a backup; raises OperationInProgress."""
+        """Start a backup; raises NotActivelyProtected, OperationInProgress."""
         ...
 
     def start_restore_vm(
@@ -79,6 +80,10 @@ class EnginePort(Protocol):
 
     def start_delete_item_data(self, item: ProtectedItem, *, reason: str) -> Job:
         """Start deleting an item and all its recovery points."""
+        ...
+
+    def outlook(self, vm_uuid: str) -> Outlook:
+        """Return what a backup of a VM would meet if it ran now; changes nothing."""
         ...
 
     def stop(self, job_id: str) -> Job:

@@ -63,7 +63,7 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         script = ScriptDirectory.from_config(config)
-        with self.writing() as connection:
+        with self._migrating() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             found = MigrationContext.configure(connection).get_current_revision()
@@ -71,6 +71,22 @@ class Database:
                 raise CatalogTooNew(found=found, known=script.get_current_head() or "none")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    @contextmanager
+    def _migrating(self) -> Iterator[Connection]:
+        """Open a transaction in which tables may be made anew: SQLite then looks at foreign keys at its end only."""
+        if self._engine.dialect.name != "sqlite":
+            with self.writing() as connection:
+                yield connection
+            return
+        with _translated(), self._writer.connect() as connection:
+            _sqlite(connection, "PRAGMA foreign_keys=OFF")
+            try:
+                with connection.begin():
+                    yield connection
+                    _raise_if_torn(connection)
+            finally:
+                _sqlite(connection, "PRAGMA foreign_keys=ON")
 
 
 @contextmanager
@@ -99,6 +115,18 @@ def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:  # a 
     connection.isolation_level = None  # the driver must not begin transactions by itself: we do
     for pragma in _SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _sqlite(connection: Connection, statement: str) -> None:
+    """Run a statement outside of any transaction, where alone SQLite obeys this kind."""
+    driver: Any = connection.connection.driver_connection  # a DBAPI connection has no type
+    driver.execute(statement)
+
+
+def _raise_if_torn(connection: Connection) -> None:
+    torn = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if torn is not None:
+        raise CatalogUnavailable(why=f"a migration would leave table {torn[0]} with rows that belong to none")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -104,7 +104,7 @@ class AlreadyProtected(VmkeepError):
 
     retry = Retry.AFTER_CHANGE
     text = "VM '{e.vm}' is already protected"
-    remedy = "Stop its protection and delete its backup data before protecting it elsewhere."
+    remedy = "Stop its protection before protecting it elsewhere; its recovery points may stay."
     vm: str
 
 
@@ -141,16 +141,18 @@ class ItemHasRecoveryPoints(VmkeepError):
 
 @dataclass(eq=False)
 class OperationInProgress(VmkeepError):
-    """Another job of the item is still running. Code and sentence are Azure Backup's."""
+    """Another job of the VM is still running, perhaps in its old vault. Code and sentence are Azure Backup's."""
 
     code = "UserErrorBackupOperationInProgress"
     retry = Retry.LATER
     text = "Unable to initiate backup as another backup operation is currently in progress"
     remedy = (
-        "Wait until job {e.job} of '{e.item}' ends, or stop it: `vmkeep job stop {e.job}`. Then try again."
+        "Wait until job {e.job} of '{e.item}' in vault '{e.vault}' ends, or stop it: `vmkeep job stop {e.job}`. "
+        "Then try again."
     )
     item: str
     job: str
+    vault: str
 
 
 @dataclass(eq=False)

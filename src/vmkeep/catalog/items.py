@@ -1,5 +1,6 @@
 """Protected items."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TypedDict, Unpack
 
@@ -16,20 +17,23 @@ from vmkeep.catalog.errors import (
 )
 from vmkeep.catalog.rows import Records, delete_rows, put_row, values_of
 from vmkeep.catalog.schema import items, policies, vaults
+from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.protection import ProtectedItem, ProtectionState
 
 
 class ItemChanges(TypedDict, total=False):
-    """What a job may change about an item."""
+    """What may change about an item."""
 
     state: ProtectionState
+    policy_name: str
+    disk_selection: DiskSelection | None
     last_backup: datetime | None
     last_backup_status: str
     last_recovery_point: datetime | None
 
 
 class ItemRecords(Records):
-    """The protected items of all vaults; a VM is protected at most once."""
+    """The protected items of all vaults. A VM has one active item; stopped ones keep its points in other vaults."""
 
     def put_item(self, item: ProtectedItem) -> None:
         """Keep an item, new or changed; raises AlreadyProtected, PolicyNotFound, VaultNotFound."""
@@ -40,13 +44,27 @@ class ItemRecords(Records):
             raise self._why_refused(item) from error
 
     def update_item(self, item_id: str, **changes: Unpack[ItemChanges]) -> None:
-        """Change what backups change about an item, and nothing else; an item that is gone stays gone."""
-        with self._database.writing() as connection:
-            connection.execute(update(items).where(items.c.id == item_id).values(**changes))
+        """Change something about an item, and nothing else; an item that is gone stays gone.
+
+        Raises AlreadyProtected, PolicyNotFound.
+        """
+        try:
+            with self._database.writing() as connection:
+                connection.execute(update(items).where(items.c.id == item_id).values(**changes))
+        except IntegrityError as error:
+            changed = replace(self.get_item(item_id), policy_name=changes.get("policy_name", ""))
+            raise self._why_refused(changed) from error
 
     def find_item_for_vm(self, vm_uuid: str) -> ProtectedItem | None:
-        """Return the item that protects a VM, or None."""
-        return self._find_item(items.c.vm_uuid == vm_uuid)
+        """Return the item that protects a VM, the newest of the stopped ones when none does, or None."""
+        found = self.list_items_for_vm(vm_uuid)
+        return next((item for item in found if not item.state.stopped), found[0] if found else None)
+
+    def list_items_for_vm(self, vm_uuid: str) -> list[ProtectedItem]:
+        """Return all items of a VM, newest first: an active one, and stopped ones in old vaults."""
+        query = select(items).where(items.c.vm_uuid == vm_uuid).order_by(items.c.created.desc(), items.c.id)
+        with self._database.reading() as connection:
+            return [_item(row) for row in connection.execute(query).mappings()]
 
     def get_item(self, item_id: str) -> ProtectedItem:
         """Return an item; raises ItemNotFound."""

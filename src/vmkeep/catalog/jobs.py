@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from operator import eq, ge, le
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, Select, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from vmkeep.catalog.errors import JobNotFound, JobNotInProgress, OperationInProgress
 from vmkeep.catalog.rows import Records, values_of
-from vmkeep.catalog.schema import jobs
+from vmkeep.catalog.schema import items, jobs, vaults
 from vmkeep.model.job import Job, JobError, JobOperation, JobStatus, JobTask, TaskName, TaskStatus
 
 _RUNNING = [status for status in JobStatus if status.running]
@@ -43,21 +43,22 @@ class JobRecords(Records):
     """The jobs of all vaults."""
 
     def create_job(self, job: Job) -> None:
-        """Keep a new job; raises OperationInProgress when its item has a running one already."""
+        """Keep a new job; raises OperationInProgress when its VM has a running one already, in whatever vault."""
         try:
             with self._database.writing() as connection:
+                if job.status.running:
+                    connection.execute(_items_of_vm(job.item_id).with_for_update())
+                    _raise_if_in_progress(connection, job.item_id)
                 connection.execute(insert(jobs).values(**values_of(job)))
         except IntegrityError as error:
-            running = self.find_running_job(job.item_id)
-            if running is None:
-                raise
-            raise OperationInProgress(item=running.item_name, job=running.id) from error
+            with self._database.reading() as connection:
+                _raise_if_in_progress(connection, job.item_id, error)
+            raise
 
     def find_running_job(self, item_id: str) -> Job | None:
-        """Return the job of an item that may still change, or None."""
-        query = select(jobs).where(jobs.c.item_id == item_id, jobs.c.status.in_(_RUNNING))
+        """Return the job of an item, or of another item of its VM, that may still change, or None."""
         with self._database.reading() as connection:
-            row = connection.execute(query).mappings().first()
+            row = connection.execute(_running_for_vm(item_id)).mappings().first()
         return Job(**row) if row else None
 
     def get_job(self, job_id: str) -> Job:
@@ -141,3 +142,22 @@ class JobRecords(Records):
             job = change(Job(**row))
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values_of(job)))
         return job
+
+
+def _items_of_vm(item_id: str) -> Select[tuple[str]]:
+    """Select the items of an item's VM, in all vaults."""
+    vm_uuid = select(items.c.vm_uuid).where(items.c.id == item_id).scalar_subquery()
+    return select(items.c.id).where(items.c.vm_uuid == vm_uuid)
+
+
+def _running_for_vm(item_id: str) -> Select[Any]:  # rows of jobs
+    concerns = or_(jobs.c.item_id == item_id, jobs.c.item_id.in_(_items_of_vm(item_id)))
+    return select(jobs).where(concerns, jobs.c.item_id != "", jobs.c.status.in_(_RUNNING))
+
+
+def _raise_if_in_progress(connection: Connection, item_id: str, cause: Exception | None = None) -> None:
+    row = connection.execute(_running_for_vm(item_id)).mappings().first()
+    if row is not None:
+        job = Job(**row)
+        vault = connection.execute(select(vaults.c.name).where(vaults.c.id == job.vault_id)).scalar_one()
+        raise OperationInProgress(item=job.item_name, job=job.id, vault=vault) from cause

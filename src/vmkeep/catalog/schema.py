@@ -24,10 +24,11 @@ from sqlalchemy import (
 )
 
 from vmkeep.catalog.columns import Structure, UtcTime, Word
+from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.job import JobError, JobOperation, JobStatus, JobTask, TaskName, TaskStatus
 from vmkeep.model.machine import Consistency
 from vmkeep.model.protection import ProtectionState
-from vmkeep.model.restore_point import RestorePoint, Warned
+from vmkeep.model.restore_point import PointDisk, RestorePoint, Warned
 
 metadata = MetaData(
     naming_convention={"pk": "pk_%(table_name)s", "fk": "fk_%(table_name)s_%(column_0_name)s"},
@@ -57,6 +58,12 @@ _ERRORS = Structure[tuple[JobError, ...]](
 )
 _WARNED = Structure[tuple[Warned, ...]](
     lambda warned: [asdict(one) for one in warned], lambda data: tuple(Warned(**one) for one in data)
+)
+_DISKS = Structure[tuple[PointDisk, ...]](
+    lambda disks: [asdict(disk) for disk in disks], lambda data: tuple(PointDisk(**disk) for disk in data)
+)
+_SELECTION = Structure[DiskSelection](
+    asdict, lambda data: DiskSelection(data["included"], tuple(data["luns"]), tuple(data["names"]))
 )
 _RESTORE_POINT = Structure[RestorePoint](RestorePoint.to_json, RestorePoint.from_json)
 
@@ -89,7 +96,7 @@ items = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("vault_id", ForeignKey(vaults.c.id), nullable=False),
-    Column("vm_uuid", String, nullable=False, unique=True),
+    Column("vm_uuid", String, nullable=False),
     Column("vm_name", String, nullable=False),
     Column("resource_group", String, nullable=False),
     Column("policy_name", String),  # NULL: no policy, when protection is stopped
@@ -98,10 +105,14 @@ items = Table(
     Column("last_backup", UtcTime),
     Column("last_backup_status", String, nullable=False),
     Column("last_recovery_point", UtcTime),
+    Column("disk_selection", _SELECTION),
     ForeignKeyConstraint(
         ["vault_id", "policy_name"], [policies.c.vault_id, policies.c.name], name="fk_items_policy"
     ),
 )
+_ACTIVE = text("state NOT IN ('ProtectionStopped', 'BackupsSuspended')")
+Index("items_one_active_per_vm", items.c.vm_uuid, unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE)
+Index("items_one_per_vault_and_vm", items.c.vault_id, items.c.vm_uuid, unique=True)
 Index("items_by_vm_name", items.c.vault_id, func.lower(items.c.resource_group), func.lower(items.c.vm_name))
 
 recovery_points = Table(
@@ -118,6 +129,7 @@ recovery_points = Table(
     Column("stored_bytes", BigInteger, nullable=False),
     Column("machine_xml", Text, nullable=False),
     Column("warnings", _WARNED, nullable=False),
+    Column("disks", _DISKS, nullable=False),
     Index("recovery_points_by_item", "item_id", "time"),
 )
 

@@ -1,4 +1,4 @@
-"""`vmkeep protection`: protect VMs, back them up now, stop."""
+"""`vmkeep protection`: protect VMs, back them up now, stop and resume, look ahead."""
 
 from typing import Annotated
 
@@ -7,18 +7,36 @@ import typer
 from vmkeep.cli.commands import example, group
 from vmkeep.cli.connection import connect
 from vmkeep.cli.dates import end_of_day
+from vmkeep.cli.disk_options import (
+    LunsOption,
+    MoreLunsArgument,
+    OnlyOsDiskOption,
+    SettingOption,
+    read_disks,
+    show_disks,
+)
 from vmkeep.cli.job_report import follow
 from vmkeep.cli.options import NoWaitOption, Output, OutputOption, VaultOption, VmOption, YesOption
-from vmkeep.cli.printing import print_facts, print_json
+from vmkeep.cli.printing import Column, print_facts, print_json, print_list
 from vmkeep.client.backup import Backup
 from vmkeep.client.session import Json
 
-app = group("Protect VMs, back them up now, stop protection.")
+app = group("Protect VMs, back them up now, stop and resume protection.")
+
+_OUTLOOK: list[Column] = [
+    ("Subject", lambda line: line["subject"]),
+    ("", lambda line: {"good": "ok", "warning": "warning", "failure": "FAILS"}[line["weight"]]),
+    ("What", lambda line: f"{line['code']}: {line['message']}" if line["code"] else line["message"]),
+    ("What to do", lambda line: line["advice"]),
+]
 
 
 @app.command(
     "enable-for-vm",
-    epilog=example("vmkeep protection enable-for-vm --vm web01 --vault main --policy DefaultPolicy"),
+    epilog=example(
+        "vmkeep protection enable-for-vm --vm web01 --vault main --policy DefaultPolicy",
+        "vmkeep protection enable-for-vm --vm web01 --disk-list-setting exclude --diskslist 0 1",
+    ),
 )
 def enable(
     context: typer.Context,
@@ -27,13 +45,59 @@ def enable(
     policy: Annotated[
         str | None, typer.Option(help="Policy; DefaultPolicy for a new VM, else the one it had.")
     ] = None,
+    disk_list_setting: SettingOption = None,
+    diskslist: LunsOption = None,
+    more_luns: MoreLunsArgument = None,
+    only_os_disk: OnlyOsDiskOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Put a VM under a policy: protect it, resume its protection, or change its policy."""
+    """Put a VM under a policy: protect it, resume its protection, or change its policy or disks."""
+    disks = read_disks(disk_list_setting, diskslist, more_luns, only_os_disk=only_os_disk)
     backup = connect(context)
     chosen = backup.vault(vault)
-    backup.protect(chosen, vm, policy)
+    backup.protect(chosen, vm, policy, disks)
     _print_item(backup, vm, chosen["name"], output)
+
+
+@app.command(
+    "update-for-vm",
+    epilog=example(
+        "vmkeep protection update-for-vm --vm web01 --disk-list-setting exclude --diskslist 0",
+        "vmkeep protection update-for-vm --vm web01 --disk-list-setting resetexclusionsettings",
+    ),
+)
+def update(
+    context: typer.Context,
+    vm: VmOption,
+    vault: VaultOption = None,
+    disk_list_setting: SettingOption = None,
+    diskslist: LunsOption = None,
+    more_luns: MoreLunsArgument = None,
+    only_os_disk: OnlyOsDiskOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Say anew which disks of a protected VM are backed up. The OS disk always is."""
+    disks = read_disks(disk_list_setting, diskslist, more_luns, only_os_disk=only_os_disk)
+    if disks is None:
+        raise typer.BadParameter("say which disks: --disk-list-setting or --exclude-all-data-disks")
+    backup = connect(context)
+    found, item = backup.active_item(vm, vault)
+    backup.change_item(found, item, disks=disks)
+    _print_item(backup, vm, found["name"], output)
+
+
+@app.command("check-vm", epilog=example("vmkeep protection check-vm --vm web01"))
+def check_vm(context: typer.Context, vm: VmOption, output: OutputOption = Output.TABLE) -> None:
+    """Tell whether tonight's backup of a VM will work, without doing it. Exits with 1 when it will not."""
+    outlook = connect(context).outlook(vm)
+    if output is Output.JSON:
+        print_json(outlook)
+    else:
+        typer.echo(f"Vault: {outlook['vaultId'] or 'none'}")
+        print_list(output, _OUTLOOK, outlook["lines"], empty="")
+        typer.echo("A backup would work now." if outlook["willWork"] else "A backup would FAIL now.")
+    if not outlook["willWork"]:
+        raise typer.Exit(1)
 
 
 @app.command(
@@ -60,22 +124,39 @@ def backup_now(
     follow(backup, found, backup.backup_now(item, until), output, wait=not no_wait)
 
 
-@app.command(epilog=example("vmkeep protection disable --vm web01 --delete-backup-data --yes"))
+@app.command(
+    epilog=example(
+        "vmkeep protection disable --vm web01 --retain",
+        "vmkeep protection disable --vm web01 --delete-backup-data --yes",
+    )
+)
 def disable(
     context: typer.Context,
     vm: VmOption,
     vault: VaultOption = None,
     delete_backup_data: Annotated[
-        bool, typer.Option("--delete-backup-data", help="Delete all recovery points as well.")
+        bool,
+        typer.Option(
+            "--delete-backup-data/--retain", help="Delete all recovery points as well, or retain them."
+        ),
+    ] = False,
+    as_per_policy: Annotated[
+        bool,
+        typer.Option(
+            "--retain-recovery-points-as-per-policy",
+            help="Let the recovery points age as the policy says; the last one stays.",
+        ),
     ] = False,
     yes: YesOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Stop a VM's protection; its recovery points stay unless you say otherwise."""
+    """Stop a VM's protection; its recovery points stay for ever unless you say otherwise."""
+    if delete_backup_data and as_per_policy:
+        raise typer.BadParameter("recovery points are either deleted or retained")
     backup = connect(context)
     found, item = backup.item(vm, vault)
     if not delete_backup_data:
-        backup.stop_protection(item)
+        backup.stop_protection(item, as_per_policy=as_per_policy)
         _print_item(backup, vm, found["name"], output)
         return
     if not yes:
@@ -87,6 +168,21 @@ def disable(
     typer.echo(f"'{vm}' is no longer protected and its recovery points are deleted.")
 
 
+@app.command(epilog=example("vmkeep protection resume --vm web01 --policy-name DefaultPolicy"))
+def resume(
+    context: typer.Context,
+    vm: VmOption,
+    vault: VaultOption = None,
+    policy_name: Annotated[str | None, typer.Option(help="Policy; default: the one it had.")] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Protect a VM again whose protection was stopped; what it had is gone on from."""
+    backup = connect(context)
+    found, item = backup.item(vm, vault)
+    backup.change_item(found, item, policy=policy_name)
+    _print_item(backup, vm, found["name"], output)
+
+
 def _print_item(backup: Backup, vm: str, vault: str, output: Output) -> None:
     _, item = backup.item(vm, vault)
     properties: Json = item["properties"]
@@ -95,5 +191,6 @@ def _print_item(backup: Backup, vm: str, vault: str, output: Output) -> None:
         ("Vault", vault),
         ("State", properties["protectionState"]),
         ("Policy", properties["policyName"] if properties["policyId"] else ""),
+        ("Disks", show_disks(item)),
     ]
     print_facts(output, facts, item)

@@ -22,6 +22,11 @@ def _ours(point: Json) -> Json:
     return facts
 
 
+def _left_out(point: Json) -> str:
+    configuration = point["properties"]["recoveryPointDiskConfiguration"] or {}
+    return ", ".join(disk["name"] for disk in configuration.get("excludedDiskList", ()))
+
+
 _COLUMNS: list[Column] = [
     ("Recovery point", lambda point: point["name"]),
     ("Time", lambda point: local_time(point["properties"]["recoveryPointTime"])),
@@ -30,6 +35,7 @@ _COLUMNS: list[Column] = [
     ("Size", lambda point: format_size(_ours(point)["sizeBytes"])),
     ("Stored", lambda point: format_size(_ours(point)["storedBytes"])),
     ("Keep until", lambda point: local_time(point["properties"]["recoveryPointProperties"]["expiryTime"])),
+    ("Left out", _left_out),
     ("Warnings", lambda point: ", ".join(warning["code"] for warning in _ours(point)["warnings"])),
 ]
 

@@ -40,7 +40,7 @@ def render() -> str:
 
 
 def _section(name: str, command: Any) -> str:  # see commands
-    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    arguments = [one for one in command.params if one.param_type_name == "argument" and not one.hidden]
     usage = " ".join([name, *(one.name.upper() for one in arguments), "[OPTIONS]"])
     rows = [_row(one) for one in command.params if getattr(one, "help", None)]
     table = "\n".join(["| | |", "|---|---|", *rows]) + "\n"
@@ -49,7 +49,7 @@ def _section(name: str, command: Any) -> str:  # see commands
 
 
 def _row(parameter: Any) -> str:  # see commands
-    names = ", ".join(f"`{name}`" for name in parameter.opts)
+    names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
     if parameter.param_type_name == "argument":
         names = f"`{parameter.name.upper()}`"
     needed = " Required." if parameter.required and parameter.param_type_name == "option" else ""

@@ -8,6 +8,7 @@ from vmkeep.client.errors import NotOne
 from vmkeep.client.session import Json, Session
 
 _VAULTS = "providers/Microsoft.RecoveryServices/vaults"
+STOPPED = {"ProtectionStopped", "BackupsSuspended"}
 RUNNING = {"InProgress", "Cancelling"}
 
 
@@ -84,14 +85,15 @@ class Backup:
         return list(self.session.list(f"{vault['id']}/backupProtectedItems"))
 
     def find_item(self, vm: str, vault_name: str | None) -> tuple[Json, Json] | None:
-        """Return vault and item of a protected VM, or None."""
+        """Return vault and item of a VM, the one that protects it before those that were stopped; or None."""
         vaults = self.vaults() if vault_name is None else [self.vault(vault_name)]
-        for vault in vaults:
-            items = self.items(vault)
-            exact = [item for item in items if item["properties"]["friendlyName"] == vm]
-            if exact:
-                return vault, exact[0]
-        return None
+        found = [
+            (vault, item)
+            for vault in vaults
+            for item in self.items(vault)
+            if item["properties"]["friendlyName"] == vm
+        ]
+        return min(found, key=lambda one: is_stopped(one[1]), default=None)
 
     def item(self, vm: str, vault_name: str | None) -> tuple[Json, Json]:
         """Return vault and item of a protected VM; raises NotOne."""
@@ -105,42 +107,70 @@ class Backup:
             )
         return found
 
-    def protect(self, vault: Json, vm: str, policy: str | None) -> Json:
-        """Put a VM under a policy, or change the policy it is under; returns the operation."""
+    def protect(self, vault: Json, vm: str, policy: str | None, disks: Json | None = None) -> Json:
+        """Put a VM under a policy, or change what is said; `disks` is `extendedProperties`, None leaves them.
+
+        Returns the operation.
+        """
         found = self.find_item(vm, vault["name"])
         if found is None:
-            return self._protect_new(vault, vm, policy or "DefaultPolicy")
-        item = found[1]
-        name = policy or item["properties"]["policyName"]
-        return self._put_item(item["id"], vault, name, item["properties"]["sourceResourceId"])
+            return self._protect_new(vault, vm, policy or "DefaultPolicy", disks)
+        return self.change_item(vault, found[1], policy=policy, disks=disks)
 
-    def _protect_new(self, vault: Json, vm: str, policy: str) -> Json:
+    def active_item(self, vm: str, vault_name: str | None) -> tuple[Json, Json]:
+        """Return vault and item of a VM whose protection is not stopped; raises NotOne."""
+        vault, item = self.item(vm, vault_name)
+        if is_stopped(item):
+            raise NotOne(
+                why=f"the protection of VM '{vm}' is stopped",
+                what_to_do=f"Resume it first: vmkeep protection resume --vm {vm}",
+            )
+        return vault, item
+
+    def change_item(
+        self, vault: Json, item: Json, *, policy: str | None = None, disks: Json | None = None
+    ) -> Json:
+        """Protect an item's VM (again), under the policy it had unless told; returns the operation."""
+        properties = item["properties"]
+        name = policy or properties["policyName"]
+        return self._put_item(item["id"], vault, name, properties["sourceResourceId"], disks)
+
+    def outlook(self, vm: str) -> Json:
+        """Return all that a backup of a VM would meet if it ran now."""
+        machine = one_named(self.machines(), vm, "VM", "vmkeep vm list")
+        return self.session.post(f"{machine['id']}/vmkeepBackupOutlook")
+
+    def _protect_new(self, vault: Json, vm: str, policy: str, disks: Json | None) -> Json:
         machine = one_named(self.machines(), vm, "VM", "vmkeep vm list")
         for free in self.session.list(f"{vault['id']}/backupProtectableItems"):
             if free["properties"]["virtualMachineId"] == machine["id"]:
                 container, _, name = free["id"].partition("/protectableItems/")
-                return self._put_item(f"{container}/protectedItems/{name}", vault, policy, machine["id"])
+                return self._put_item(
+                    f"{container}/protectedItems/{name}", vault, policy, machine["id"], disks
+                )
         elsewhere = self.find_item(vm, None)
         where = f" in vault '{elsewhere[0]['name']}'" if elsewhere else ""
         raise NotOne(
             why=f"VM '{vm}' is already protected{where}",
-            what_to_do="Stop that protection with --delete-backup-data first.",
+            what_to_do=f"Stop that protection first: vmkeep protection disable --vm {vm}",
         )
 
-    def _put_item(self, item_id: str, vault: Json, policy: str, machine_id: str) -> Json:
-        properties = {
+    def _put_item(self, item_id: str, vault: Json, policy: str, machine_id: str, disks: Json | None) -> Json:
+        properties: Json = {
             "protectedItemType": "Microsoft.Compute/virtualMachines",
             "policyId": f"{vault['id']}/backupPolicies/{policy}",
             "sourceResourceId": machine_id,
         }
+        if disks is not None:
+            properties["extendedProperties"] = disks
         return self.session.put(item_id, {"properties": properties})
 
-    def stop_protection(self, item: Json) -> Json:
-        """Stop protection and keep the backup data."""
+    def stop_protection(self, item: Json, *, as_per_policy: bool = False) -> Json:
+        """Stop protection and keep the backup data, for ever or as long as the policy says."""
         properties = {
             "protectedItemType": "Microsoft.Compute/virtualMachines",
             "policyId": "",
-            "protectionState": "ProtectionStopped",
+            "protectionState": "BackupsSuspended" if as_per_policy else "ProtectionStopped",
             "sourceResourceId": item["properties"]["sourceResourceId"],
         }
         return self.session.put(item["id"], {"properties": properties})
@@ -239,6 +269,11 @@ class Backup:
     def prune_repository(self, vault: Json) -> Json:
         """Remove what no recovery point needs; may take hours."""
         return self.session.post(f"{vault['id']}/vmkeepRepositoryPrune", long=True)
+
+
+def is_stopped(item: Json) -> bool:
+    """Return whether no more backups of an item are made."""
+    return item["properties"]["protectionState"] in STOPPED
 
 
 def one_named(resources: list[Json], name: str, kind: str, listing: str) -> Json:

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import libvirt
 import structlog
 
 from vmkeep.base.clock import Clock
 from vmkeep.base.errors import VmkeepError
 from vmkeep.fabric import guest_agent
 from vmkeep.fabric.chain import paths
-from vmkeep.fabric.errors import VmNotInDesirableState
+from vmkeep.fabric.errors import HypervisorUnreachable, VmNotInDesirableState, VmVanished
 from vmkeep.fabric.fold import active_chain
 from vmkeep.fabric.host import Domain, Host, translated
 from vmkeep.fabric.inventory import machine_state
@@ -18,6 +19,7 @@ from vmkeep.fabric.layer_switch import LayerSwitch, intended_point, prepare_swit
 from vmkeep.fabric.merge import Merger
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState, stamp
 from vmkeep.fabric.wire.server import WireServer
+from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.machine import MachineState
 from vmkeep.model.restore_point import RestorePoint, Warned
 
@@ -26,6 +28,13 @@ log = structlog.get_logger()
 LIBVIRT_RESTART_S = 20.0
 """How long a failed capture waits for libvirtd before it leaves its clean-up for later."""
 _IN_WORDS = {MachineState.OTHER: "shutting down or suspended"}
+_UNDER_WAY = {
+    libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN: "being migrated to this host",
+    libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT: "being migrated away",
+    libvirt.VIR_DOMAIN_JOB_OPERATION_SAVE: "being saved to disk",
+    libvirt.VIR_DOMAIN_JOB_OPERATION_RESTORE: "being woken from disk",
+}
+"""Jobs of libvirt on a whole VM during which its disks must be left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,7 @@ class Capturer:
         vm_uuid: str,
         point_id: str,
         *,
+        selection: DiskSelection | None,
         on_phase: Callable[[str], None],
         cancelled: Callable[[], bool],
     ) -> RestorePoint:
@@ -60,7 +70,7 @@ class Capturer:
         domain = self.host.get_domain(vm_uuid)
         state = _capturable_state(domain)
         on_phase("planning layers")
-        intent = PointRecord(intended_point(domain, point_id, self.clock.now()), PointState.INTENT)
+        intent = PointRecord(intended_point(domain, point_id, self.clock.now(), selection), PointState.INTENT)
         switch = prepare_switch(domain, intent.point, self.clock)
         self.journal.put(intent)
         try:
@@ -80,6 +90,26 @@ class Capturer:
             self.host.wait_until_reachable(self.clock, LIBVIRT_RESTART_S)  # or the layers would stay
             self.discard(vm_uuid, point_id)
             raise
+
+    def obstacles(self, vm_uuid: str, selection: DiskSelection | None) -> tuple[VmkeepError, ...]:
+        """Return all that a capture would be refused for now, before it touched anything.
+
+        Raises VmVanished, HypervisorUnreachable.
+        """
+        domain = self.host.get_domain(vm_uuid)
+        looks: tuple[Callable[[], object], ...] = (
+            lambda: _capturable_state(domain),
+            lambda: intended_point(domain, "preflight", self.clock.now(), selection),
+        )
+        found = []
+        for look in looks:
+            try:
+                look()
+            except (HypervisorUnreachable, VmVanished):
+                raise
+            except VmkeepError as error:
+                found.append(error)
+        return tuple(found)
 
     def find(self, vm_uuid: str, point_id: str) -> RestorePoint | None:
         """Return a restore point that was made, even if the service died before it could say so.
@@ -161,6 +191,9 @@ class Capturer:
 def _capturable_state(domain: Domain) -> MachineState:
     """Return whether the VM is running or off. Raises VmNotInDesirableState."""
     state = machine_state(domain)
+    moving = _under_way(domain) if state is not MachineState.OFF else ""
+    if moving:
+        raise VmNotInDesirableState(domain.name(), moving)
     if state not in {MachineState.RUNNING, MachineState.OFF}:
         raise VmNotInDesirableState(domain.name(), _IN_WORDS.get(state, state))
     with translated("tell the VM's state", vm_uuid=domain.UUIDString()):
@@ -168,3 +201,13 @@ def _capturable_state(domain: Domain) -> MachineState:
     if saved:  # its memory would wake up on files that are frozen by then
         raise VmNotInDesirableState(domain.name(), "saved to disk (managed save)")
     return state
+
+
+def _under_way(domain: Domain) -> str:
+    """Return what libvirt is doing with the whole VM that forbids a capture, in words; empty when nothing."""
+    try:
+        job = domain.jobStats()
+    except libvirt.libvirtError as error:  # stopped meanwhile: its state says so
+        log.debug("fabric.job.unknown", vm=domain.name(), error=str(error))
+        return ""
+    return _UNDER_WAY.get(job.get("operation"), "")

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from vmkeep.base.clock import Clock
+from vmkeep.base.errors import VmkeepError
 from vmkeep.fabric import guest_agent, restore
 from vmkeep.fabric.capture import Capturer
 from vmkeep.fabric.check import Checker
@@ -21,6 +22,7 @@ from vmkeep.fabric.sources import DiskSet, open_sources
 from vmkeep.fabric.targets import format_by_name, new_disk
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.model.disk_io import DiskTarget
+from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.machine import DiskFormat, VirtualMachine
 from vmkeep.model.network import Network
 from vmkeep.model.restore_point import RestorePoint, Warned
@@ -121,10 +123,22 @@ class Fabric:
         point_id: str,
         on_phase: Callable[[str], None],
         cancelled: Callable[[], bool],
+        selection: DiskSelection | None = None,
     ) -> RestorePoint:
-        """Capture all disks of a VM at one instant; see `Capturer.capture` for what it promises and raises."""
+        """Capture the selected disks of a VM at one instant; `Capturer.capture` says what it promises and raises."""
         with self._turns[vm_uuid]:
-            return self._capturer.capture(vm_uuid, point_id, on_phase=on_phase, cancelled=cancelled)
+            return self._capturer.capture(
+                vm_uuid, point_id, selection=selection, on_phase=on_phase, cancelled=cancelled
+            )
+
+    def capture_obstacles(
+        self, vm_uuid: str, *, selection: DiskSelection | None = None
+    ) -> tuple[VmkeepError, ...]:
+        """Return all that a capture would be refused for now; changes nothing, waits for nothing.
+
+        Raises VmVanished, HypervisorUnreachable.
+        """
+        return self._capturer.obstacles(vm_uuid, selection)
 
     def find_point(self, vm_uuid: str, point_id: str) -> RestorePoint | None:
         """Return a restore point as it is now, or None; also right after the service was killed in a capture."""

@@ -1,4 +1,4 @@
-"""Freezing the files of all disks of a VM at one instant: each gets a new layer for the guest's writes."""
+"""Freezing the files of a VM's selected disks at one instant: each gets a new layer for the guest's writes."""
 
 import os
 from collections.abc import Sequence
@@ -13,11 +13,25 @@ import structlog
 from vmkeep.base.clock import Clock
 from vmkeep.base.units import MIB
 from vmkeep.fabric.chain import layer_path, paths, read_chain, same
-from vmkeep.fabric.domain_xml import captured_disks, excluded_disks, list_disks, parse, unparse
-from vmkeep.fabric.errors import HostStorageFull, LayerPathTaken, NoDiskToCapture
+from vmkeep.fabric.domain_xml import (
+    DiskDevice,
+    captured_disks,
+    excluded_disks,
+    list_disks,
+    parse,
+    unparse,
+)
+from vmkeep.fabric.errors import (
+    DiskVanished,
+    HostStorageFull,
+    ImageUnreadable,
+    LayerPathTaken,
+    NoDiskToCapture,
+)
 from vmkeep.fabric.host import Domain, translated
+from vmkeep.model.disk_selection import DiskSelection, is_selected
 from vmkeep.model.machine import Consistency, DiskFormat
-from vmkeep.model.restore_point import CapturedDisk, RestorePoint
+from vmkeep.model.restore_point import CapturedDisk, PointDisk, RestorePoint
 
 log = structlog.get_logger()
 
@@ -25,7 +39,9 @@ ROOM_FOR_A_LAYER = 16 * MIB
 """Less free space than this, and the guest's next writes would stop it."""
 
 
-def intended_point(domain: Domain, point_id: str, now: datetime) -> RestorePoint:
+def intended_point(
+    domain: Domain, point_id: str, now: datetime, selection: DiskSelection | None
+) -> RestorePoint:
     """Return the restore point to be made, crash-consistent until more is known. Changes nothing.
 
     Raises NoDiskToCapture, LayerPathTaken, HostStorageFull, DiskVanished, ImageUnreadable.
@@ -33,12 +49,18 @@ def intended_point(domain: Domain, point_id: str, now: datetime) -> RestorePoint
     with translated("read the VM's definition", vm_uuid=domain.UUIDString()):
         name, vm_uuid, xml, kept_xml = domain.name(), domain.UUIDString(), domain.XMLDesc(), _kept_xml(domain)
     root = parse(xml)
+    capturable = captured_disks(root)
     disks = tuple(
         _intended_disk(disk.target, lun, same(disk.path), DiskFormat(disk.format), point_id)
-        for lun, disk in captured_disks(root)
+        for lun, disk in capturable
+        if is_selected(selection, disk.target, lun)
+    )
+    left_out = tuple(
+        _left_out(lun, disk) for lun, disk in capturable if not is_selected(selection, disk.target, lun)
     )
     if not disks:
-        raise NoDiskToCapture(name, ", ".join(excluded_disks(root)) or "it has no disks at all")
+        why = [*excluded_disks(root), *(f"{disk.name} (not selected)" for disk in left_out)]
+        raise NoDiskToCapture(name, ", ".join(why) or "it has no disks at all")
     _check_room(disks)
     return RestorePoint(
         id=point_id,
@@ -48,6 +70,7 @@ def intended_point(domain: Domain, point_id: str, now: datetime) -> RestorePoint
         consistency=Consistency.CRASH,
         disks=disks,
         machine_xml=kept_xml if _has_disks(kept_xml, disks) else xml,
+        left_out=left_out,
     )
 
 
@@ -58,6 +81,15 @@ def _kept_xml(domain: Domain) -> str:
 
 def _has_disks(xml: str, disks: Sequence[CapturedDisk]) -> bool:
     return {disk.name for disk in disks} <= {disk.target for disk in list_disks(parse(xml))}
+
+
+def _left_out(lun: int, disk: DiskDevice) -> PointDisk:
+    """Return a disk that is not selected; its size in bytes is 0 when its file cannot be read."""
+    try:
+        size = read_chain(same(disk.path), DiskFormat(disk.format), disk=disk.target)[-1].size_bytes
+    except (DiskVanished, ImageUnreadable):
+        size = 0
+    return PointDisk(disk.target, lun, size, included=False)
 
 
 def _intended_disk(

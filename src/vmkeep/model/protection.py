@@ -5,8 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.machine import Consistency
-from vmkeep.model.restore_point import RestorePoint, Warned
+from vmkeep.model.restore_point import PointDisk, RestorePoint, Warned
 
 
 class Tier(StrEnum):
@@ -25,6 +26,14 @@ class ProtectionState(StrEnum):
     """Protected, first backup still to come."""
     PROTECTED = "Protected"
     PROTECTION_STOPPED = "ProtectionStopped"
+    """No more backups; the recovery points stay for ever."""
+    BACKUPS_SUSPENDED = "BackupsSuspended"
+    """No more backups; the recovery points age as the policy says, but for the last one."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no more backups are made."""
+        return self in {ProtectionState.PROTECTION_STOPPED, ProtectionState.BACKUPS_SUSPENDED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,8 @@ class ProtectedItem:
     last_backup: datetime | None = None
     last_backup_status: str = ""
     last_recovery_point: datetime | None = None
+    disk_selection: DiskSelection | None = None
+    """None: all disks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +109,13 @@ class RecoveryPoint:
     stored_bytes: int = 0
     machine_xml: str = ""
     warnings: tuple[Warned, ...] = ()
+    disks: tuple[PointDisk, ...] = ()
+    """The disks the VM had, those left out as well; empty for points that are older than this list."""
+
+    @property
+    def known_disks(self) -> tuple[PointDisk, ...]:
+        """Return `disks`, for older points as long as the host holds them; else none."""
+        return self.disks or (self.restore_point.all_disks if self.restore_point else ())
 
     @property
     def tiers(self) -> frozenset[Tier]:

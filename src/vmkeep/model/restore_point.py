@@ -32,8 +32,18 @@ class CapturedDisk:
 
 
 @dataclass(frozen=True, slots=True)
+class PointDisk:
+    """A disk that the VM had at the instant of a point, and whether the point has it."""
+
+    name: str
+    lun: int
+    size_bytes: int
+    included: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RestorePoint:
-    """All disks of a VM at one instant. `machine_xml` is the VM's definition then."""
+    """The selected disks of a VM at one instant. `machine_xml` is the VM's definition then."""
 
     id: str
     vm_uuid: str
@@ -45,6 +55,14 @@ class RestorePoint:
     frozen_s: float | None = None
     """How long the guest's file systems stood still, in seconds; None when they were not frozen."""
     warnings: tuple[Warned, ...] = ()
+    left_out: tuple[PointDisk, ...] = ()
+    """Disks that could have been captured and were not selected."""
+
+    @property
+    def all_disks(self) -> tuple[PointDisk, ...]:
+        """Return the disks that were captured, then those that were left out."""
+        captured = (PointDisk(disk.name, disk.lun, disk.size_bytes, included=True) for disk in self.disks)
+        return (*captured, *self.left_out)
 
     def to_json(self) -> dict[str, Any]:  # JSON values
         """Return the point as JSON values."""
@@ -64,5 +82,6 @@ class RestorePoint:
                 "consistency": Consistency(data["consistency"]),
                 "disks": disks,
                 "warnings": tuple(Warned(**warned) for warned in data["warnings"]),
+                "left_out": tuple(PointDisk(**disk) for disk in data.get("left_out", ())),
             }
         )

@@ -30,6 +30,9 @@ class Settings:
     freeze_limit_s: Annotated[float, "Seconds after which the host thaws a guest that is still frozen."] = (
         10.0
     )
+    disk_limit_gb: Annotated[
+        int, "Largest disk that is backed up, in GB; 4095 as Azure Backup once had it, up to 65536 (64 TB)."
+    ] = 4095
     token_lifetime_s: Annotated[int, "Seconds an access token is valid."] = 3600
     log_format: Annotated[str, "console, json, or auto: console on a terminal, json elsewhere."] = "auto"
     log_level: Annotated[str, "debug, info, warning or error."] = "info"

@@ -5,6 +5,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from vmkeep.base.clock import Clock
+from vmkeep.base.errors import InvalidValue
+from vmkeep.base.units import GIB
 from vmkeep.catalog import Catalog
 from vmkeep.keyvault.local_keyring import LocalKeyring
 from vmkeep.server.host import open_host
@@ -13,11 +15,16 @@ from vmkeep.server.repositories import VaultRepositories
 from vmkeep.server.settings import Settings
 from vmkeep.workflows import Engine, Limits
 
+MOST_GB = 64 * 1024
+
 
 @contextmanager
 def assemble(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Parts]:
-    """Make the parts of `vmkeep up`; jobs that a killed service left are taken up. Closes them in reverse."""
-    limits = Limits(transfers_at_once=settings.transfers)
+    """Make the parts of `vmkeep up`; jobs that a killed service left are taken up. Closes them in reverse.
+
+    Raises InvalidValue, and what the parts raise.
+    """
+    limits = _limits(settings)
     with ExitStack() as stack:
         catalog = Catalog(f"sqlite:///{state_dir}/catalog.db", clock)
         stack.callback(catalog.close)
@@ -41,3 +48,11 @@ def assemble(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Part
         engine.launch()
         stack.callback(engine.close)
         yield Parts(catalog=catalog, engine=engine, fabric=fabric, repositories=repositories)
+
+
+def _limits(settings: Settings) -> Limits:
+    if not 0 < settings.disk_limit_gb <= MOST_GB:
+        raise InvalidValue(
+            what="setting disk_limit_gb", value=str(settings.disk_limit_gb), why=f"write 1 to {MOST_GB}"
+        )
+    return Limits(transfers_at_once=settings.transfers, disk_bytes=settings.disk_limit_gb * GIB)

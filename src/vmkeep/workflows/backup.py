@@ -12,13 +12,11 @@ import structlog
 
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.model.job import JobOperation, JobStatus, TaskName
-from vmkeep.model.machine import VirtualMachine
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint
 from vmkeep.model.restore_point import RestorePoint
-from vmkeep.workflows.errors import ProtectedVmGone, RestorePointLimitReached, UnsupportedDiskSize
+from vmkeep.workflows import preflight
 from vmkeep.workflows.job_run import JobRun, StepFailed
 from vmkeep.workflows.journal import Arguments, Json
-from vmkeep.workflows.limits import Limits
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import IngestReport, Repository
 
@@ -75,27 +73,20 @@ class Backup:
         with run.task(TaskName.TAKE_SNAPSHOT) as cut_short:
             restore_point = self._find_cut_short(run, item) if cut_short else None
             if restore_point is None:
-                check_machine(self._get_machine(item), self._pillars.limits)
-                self._check_restore_points(item)
+                item = self._catalog.get_item(item.id)  # it may have been stopped meanwhile
+                preflight.check(self._pillars, item)
                 restore_point = self._fabric.capture(
                     item.vm_uuid,
                     point_id=run.id,
                     on_phase=run.phase(TaskName.TAKE_SNAPSHOT),
                     cancelled=run.cancel_wanted,
+                    selection=item.disk_selection,
                 )
             run.stop_if_wanted()
             point = _recovery_point(item, restore_point, arguments)
             self._catalog.put_recovery_point(point)
             self._note_point(run, point, restore_point)
         return {"restore_point": restore_point.id}
-
-    def _get_machine(self, item: ProtectedItem) -> VirtualMachine:
-        try:
-            return self._fabric.get_machine(item.vm_uuid)
-        except VmkeepError as error:
-            if error.code != "VmNotFound":
-                raise
-            raise ProtectedVmGone(vm=item.vm_name, vm_uuid=item.vm_uuid) from error
 
     def _find_cut_short(self, run: JobRun, item: ProtectedItem) -> RestorePoint | None:
         """Return what a capture left that was cut short; its guest is thawed first."""
@@ -112,15 +103,6 @@ class Backup:
             log.info("backup.thaw.unreachable", job=run.id, code=error.code, message=str(error))
         else:
             log.info("backup.thawed", job=run.id, file_systems=thawed)
-
-    def _check_restore_points(self, item: ProtectedItem) -> None:
-        points = self._catalog.list_recovery_points(item.id)
-        held, limit = (
-            sum(point.restore_point is not None for point in points),
-            self._pillars.limits.instant_points,
-        )
-        if held >= limit:
-            raise RestorePointLimitReached(vm=item.vm_name, restore_points=held, limit=limit)
 
     def _note_point(self, run: JobRun, point: RecoveryPoint, restore_point: RestorePoint) -> None:
         for warned in restore_point.warnings:
@@ -200,15 +182,6 @@ class Backup:
         return self._pillars.repositories.open(self._catalog.get_vault_by_id(item.vault_id))
 
 
-def check_machine(machine: VirtualMachine, limits: Limits) -> None:
-    """Refuse what cannot be backed up, before the guest is touched; raises UnsupportedDiskSize."""
-    for disk in machine.disks:
-        if disk.size_bytes > limits.disk_bytes:
-            raise UnsupportedDiskSize(
-                vm=machine.name, disk=disk.name, size_bytes=disk.size_bytes, limit_bytes=limits.disk_bytes
-            )
-
-
 def _recovery_point(item: ProtectedItem, restore_point: RestorePoint, arguments: Arguments) -> RecoveryPoint:
     until = arguments["retain_until"]
     return RecoveryPoint(
@@ -221,6 +194,7 @@ def _recovery_point(item: ProtectedItem, restore_point: RestorePoint, arguments:
         size_bytes=sum(disk.size_bytes for disk in restore_point.disks),
         machine_xml=restore_point.machine_xml,
         warnings=restore_point.warnings,
+        disks=restore_point.all_disks,
     )
 
 

@@ -12,16 +12,19 @@ from vmkeep.base.clock import Clock
 from vmkeep.base.errors import InvalidValue, VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.catalog import Catalog
+from vmkeep.catalog.errors import OperationInProgress
 from vmkeep.model.job import Job, JobOperation, JobStatus, JobTask, TaskName
 from vmkeep.model.machine import DiskFormat
+from vmkeep.model.outlook import Outlook
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint
 from vmkeep.model.restore_point import Warned
 from vmkeep.workflows.backup import Backup
 from vmkeep.workflows.deletion import DeleteItemData
-from vmkeep.workflows.errors import CancelNotSupported, JobInterrupted
+from vmkeep.workflows.errors import CancelNotSupported, JobInterrupted, NotActivelyProtected
 from vmkeep.workflows.job_run import JobRun, StepFailed
 from vmkeep.workflows.journal import Arguments, Journal, WorkflowState
 from vmkeep.workflows.limits import Limits
+from vmkeep.workflows.outlook import look
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import FabricPort, RepositoryPort
 from vmkeep.workflows.restore import RestoreDisks, RestoreVm
@@ -88,8 +91,7 @@ class Engine:
         for job in left:
             state = self._journal.find_state(job.id)
             if state is None or not state.alive:
-                why = f"its workflow is {state.status}" if state else "it had not begun"
-                self._abandon(job, why)
+                self._abandon(job, _why_dead(state))
 
     def close(self) -> None:
         """Stop working. Running jobs are taken up at the next launch."""
@@ -101,7 +103,9 @@ class Engine:
         return self._journal.closing
 
     def start_backup(self, item: ProtectedItem, *, reason: str, retain_until: datetime | None = None) -> Job:
-        """Start a backup; raises OperationInProgress."""
+        """Start a backup; raises NotActivelyProtected, OperationInProgress."""
+        if item.state.stopped:
+            raise NotActivelyProtected(vm=item.vm_name, state=item.state)
         point_id = self._catalog.new_recovery_point_id()
         arguments = {"point": point_id, "retain_until": retain_until and retain_until.isoformat()}
         return self._start("backup", item, reason, arguments, {})
@@ -171,6 +175,10 @@ class Engine:
             raise CancelNotSupported(job=job.id, operation=job.operation)
         return self._catalog.request_cancel(job_id)
 
+    def outlook(self, vm_uuid: str) -> Outlook:
+        """Return what a backup of a VM would meet if it ran now; changes nothing. Raises VmNotFound."""
+        return look(self._pillars, vm_uuid)
+
     def find_state(self, workflow_id: str) -> WorkflowState | None:
         """Return where a workflow stands, such as a job's; None when there is none of that id."""
         return self._journal.find_state(workflow_id)
@@ -191,10 +199,28 @@ class Engine:
             tasks=tuple(JobTask(task) for task in kind.tasks),
             properties=properties,
         )
-        self._catalog.create_job(job)
+        self._create(job)
         log.info("job.started", job=job.id, operation=job.operation, item=job.item_name, reason=reason)
         self._journal.start(job.id, name, arguments)
         return job
+
+    def _create(self, job: Job) -> None:
+        """Create a job; one in its way that no workflow carries on is ended first. Raises OperationInProgress."""
+        try:
+            self._catalog.create_job(job)
+        except OperationInProgress as refused:
+            if not self._end_if_dead(self._catalog.get_job(refused.job)):
+                raise
+            self._catalog.create_job(job)
+
+    def _end_if_dead(self, job: Job) -> bool:
+        """End a job that nobody carries on; return whether it was one."""
+        state = self._journal.find_state(job.id)
+        age = self._clock.now() - job.started
+        if (state and state.alive) or age.total_seconds() < self._pillars.limits.claim_s:
+            return False
+        self._abandon(job, _why_dead(state))
+        return True
 
     def _workflow(self, kind: JobKind) -> Callable[[str, Arguments], None]:
         def conduct(job_id: str, arguments: Arguments) -> None:
@@ -238,3 +264,7 @@ class Engine:
         """Return a backup's capture, made or not, as arguments."""
         vm_uuid = self._catalog.get_item(job.item_id).vm_uuid
         return {"item_id": job.item_id, "vm_uuid": vm_uuid, "point_id": job.id}
+
+
+def _why_dead(state: WorkflowState | None) -> str:
+    return f"its workflow is {state.status}" if state else "it had not begun"

@@ -1,7 +1,9 @@
 """What can go wrong where the pillars meet.
 
-    ProtectedVmGone · UnsupportedDiskSize ·
-    RestorePointLimitReached                            refused before the guest is touched
+    NotActivelyProtected · VmNotProtected               nobody wants the backup
+    ProtectedVmGone · UnsupportedDiskSize · TooManyDisks
+                                                        refused before the guest is touched
+    RestorePointLimitReached                            the same
     RecoveryPointUnusable · VmNameTaken · TargetTaken   a restore that cannot be done
     JobInterrupted                                      vmkeep stopped and cannot take the job up again
     CancelNotSupported                                  the job runs to its end
@@ -13,6 +15,7 @@
 from dataclasses import dataclass
 
 from vmkeep.base.errors import Retry, VmkeepError
+from vmkeep.base.units import GIB
 from vmkeep.model.job import JobOperation
 
 
@@ -28,20 +31,66 @@ class Closing(BaseException):
 
 
 @dataclass(eq=False)
+class NotActivelyProtected(VmkeepError):
+    """A backup was asked for an item whose protection is stopped. Code and sentence are Azure Backup's."""
+
+    code = "UserErrorBcmDatasourceNotPresent"
+    retry = Retry.AFTER_CHANGE
+    text = "Backup failed: This virtual machine is not (actively) protected by Azure Backup."
+    remedy = "Resume its protection, then back it up: vmkeep protection resume --vm {e.vm}"
+    vm: str
+    state: str
+
+
+@dataclass(eq=False)
+class VmNotProtected(VmkeepError):
+    """No vault protects the VM."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "VM '{e.vm}' is not protected, so there will be no backup"
+    remedy = "Protect it: vmkeep protection enable-for-vm --vm {e.vm}"
+    vm: str
+
+
+@dataclass(eq=False)
 class UnsupportedDiskSize(VmkeepError):
-    """A disk is larger than backups are allowed to be. Code and sentence are Azure Backup's."""
+    """A disk is larger than backups are allowed to be. Code and sentence are Azure Backup's.
+
+    `disks` are sizes in bytes by name; a GB is 2**30 bytes, as in Azure's limits.
+    """
 
     code = "UserErrorUnsupportedDiskSize"
     retry = Retry.AFTER_CHANGE
     text = "The configured disk size(s) is currently not supported by Azure Backup."
     remedy = (
-        "Disk {e.disk} of VM '{e.vm}' has {e.size_bytes} bytes, the limit is {e.limit_bytes}. "
-        "Split the disk, or raise the limit."
+        "Of VM '{e.vm}', {e.sizes}; the limit is {e.limit_gb} GB. Split the disk, leave it out "
+        "(vmkeep protection update-for-vm --disk-list-setting exclude), or raise the setting disk_limit_gb."
     )
     vm: str
-    disk: str
-    size_bytes: int
+    disks: dict[str, int]
     limit_bytes: int
+
+    @property
+    def sizes(self) -> str:
+        """Return the disks and their sizes as part of a sentence."""
+        return ", ".join(f"disk {name} has {-(-size // GIB)} GB" for name, size in self.disks.items())
+
+    @property
+    def limit_gb(self) -> int:
+        """The limit in GB, rounded down."""
+        return self.limit_bytes // GIB
+
+
+@dataclass(eq=False)
+class TooManyDisks(VmkeepError):
+    """The VM has more disks than can be captured at one instant."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "VM '{e.vm}' has {e.disks} disks to back up, the limit is {e.limit}"
+    remedy = "Leave some out: vmkeep protection update-for-vm --vm {e.vm} --disk-list-setting exclude"
+    vm: str
+    disks: int
+    limit: int
 
 
 @dataclass(eq=False)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from vmkeep.base.units import TIB
+from vmkeep.base.units import GIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,8 +12,12 @@ class Limits:
 
     transfers_at_once: int = 2
     """Transfers running at the same time on one host; the others wait."""
-    disk_bytes: int = 64 * TIB
-    """Largest disk that is backed up."""
+    disk_bytes: int = 4095 * GIB
+    """Largest disk that is backed up; Azure Backup's own limit of the year that its error names."""
+    disks: int = 33
+    """Most disks of a VM that are backed up: an OS disk and 32 data disks, as in Azure Backup."""
+    claim_s: float = 60.0
+    """How long a job is believed to be about to begin although no workflow carries it."""
     instant_points: int = 18
     """Restore points a VM may have at any time, as in Azure Backup."""
     progress_interval_s: float = 0.5

@@ -10,8 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from vmkeep.base.errors import VmkeepError
 from vmkeep.model.disk_io import DiskSource, DiskTarget, OnProgress
+from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.machine import DiskFormat, VirtualMachine
+from vmkeep.model.network import Network
 from vmkeep.model.protection import Vault
 from vmkeep.model.restore_point import RestorePoint, Warned
 
@@ -42,10 +45,26 @@ class FabricPort(Protocol):
         """Return a VM; raises VmNotFound."""
         ...
 
+    def list_networks(self) -> Sequence[Network]:
+        """Return all networks of this host."""
+        ...
+
+    def capture_obstacles(
+        self, vm_uuid: str, *, selection: DiskSelection | None = None
+    ) -> Sequence[VmkeepError]:
+        """Return all that a capture would be refused for now; changes nothing."""
+        ...
+
     def capture(
-        self, vm_uuid: str, *, point_id: str, on_phase: OnPhase, cancelled: IsCancelled
+        self,
+        vm_uuid: str,
+        *,
+        point_id: str,
+        on_phase: OnPhase,
+        cancelled: IsCancelled,
+        selection: DiskSelection | None = None,
     ) -> RestorePoint:
-        """Freeze, add layers, thaw. The guest is thawed however this ends; raises WorkCancelled."""
+        """Freeze, add layers to the selected disks, thaw. The guest is thawed however this ends; raises WorkCancelled."""
         ...
 
     def find_point(self, vm_uuid: str, point_id: str) -> RestorePoint | None:

@@ -117,6 +117,9 @@ class RestoreVm:
             made = self._find_made(name, folder) if cut_short else None
             if made:
                 return {"vm": made.uuid}
+            left_out = [f"{disk.name} (LUN {disk.lun})" for disk in point.disks if not disk.included]
+            if left_out:
+                run.note(detached_disks=f"{', '.join(left_out)}: not in the recovery point")
             paths = {path.stem: path for path in sorted(folder.iterdir())}
             uuid = self._fabric.create_machine(
                 point.machine_xml, name=name, disk_paths=paths, network=arguments["network"]

@@ -3,15 +3,18 @@
 It gives way to jobs, is tried again when it fails, and is seen in the log only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import structlog
 
 from vmkeep.base.errors import Retry, VmkeepError
-from vmkeep.model.retention import plan_expiry
+from vmkeep.model.protection import ProtectedItem, ProtectionState
+from vmkeep.model.retention import Expiry, plan_expiry
 from vmkeep.workflows.errors import Closing
 from vmkeep.workflows.journal import Arguments, Journal, Json
 from vmkeep.workflows.pillars import Pillars
+from vmkeep.workflows.preflight import count_held, count_restore_points
 from vmkeep.workflows.removal import Removal, remove
 
 log = structlog.get_logger()
@@ -72,13 +75,20 @@ class Upkeep:
         return [
             Removal.of(item, expiry.point, dropped=expiry.dropped).to_json()
             for item in items
-            for expiry in plan_expiry(
-                self._catalog.list_recovery_points(item.id),
-                self._catalog.get_policy(item.vault_id, item.policy_name),
-                now=self._pillars.clock.now(),
-                most_instant=self._pillars.limits.instant_points - 1,  # the next backup needs one
-            )
+            for expiry in self._expiries(item)
         ]
+
+    def _expiries(self, item: ProtectedItem) -> Iterable[Expiry]:
+        points = self._catalog.list_recovery_points(item.id)
+        in_old_vaults = count_restore_points(self._pillars, item.vm_uuid) - count_held(points)
+        room = self._pillars.limits.instant_points - in_old_vaults - 1  # the next backup needs one
+        plan = plan_expiry(
+            points,
+            self._catalog.get_policy(item.vault_id, item.policy_name),
+            now=self._pillars.clock.now(),
+            most_instant=max(room, 1),
+        )
+        return _kept_for_ever(plan) if item.state is ProtectionState.PROTECTION_STOPPED else plan
 
     def _remove(self, removal: Removal) -> bool:
         def job_runs() -> bool:
@@ -129,3 +139,10 @@ def discard_unreferenced(pillars: Pillars, *, item_id: str, vm_uuid: str, point_
     points = pillars.catalog.list_recovery_points(item_id)
     if point_id not in {point.restore_point.id for point in points if point.restore_point}:
         pillars.fabric.discard_capture(vm_uuid, point_id)
+
+
+def _kept_for_ever(plan: Iterable[Expiry]) -> Iterator[Expiry]:
+    """Return what a stopped item loses: the instant tier of points that the vault has, never a point."""
+    for expiry in plan:
+        if expiry.point.restore_point and expiry.point.manifest_id:
+            yield replace(expiry, dropped=False)

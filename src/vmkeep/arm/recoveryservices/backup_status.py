@@ -22,8 +22,8 @@ class StatusBody(Body):
 def backup_status(here: Here, location: str, body: StatusBody) -> Json:  # noqa: ARG001 - one location only
     """Return the vault and policy of a VM; `vaultId` is null when no vault protects it."""
     machine = read_machine_id(body.resource_id)
-    items = here.catalog.list_items()
-    item = next((one for one in items if one.vm_name.lower() == machine.name.lower()), None)
+    items = [one for one in here.catalog.list_items() if one.vm_name.lower() == machine.name.lower()]
+    item = min(items, key=lambda one: one.state.stopped, default=None)
     answer: Json = {
         "protectionStatus": "NotProtected",
         "vaultId": None,

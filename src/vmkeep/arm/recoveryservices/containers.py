@@ -58,10 +58,11 @@ def refresh_status(request: Request, here: Here, operation_id: str) -> JSONRespo
 
 @router.get(f"{VAULT}/backupProtectableItems")
 def list_protectable(request: Request, here: Here, vault: TheVault, filter_text: FilterText = None) -> Json:
-    """Return the VMs that no vault protects yet."""
+    """Return the VMs that no vault protects and this one has no item of, stopped or not."""
     wanted = Filter(filter_text).accepts("backupManagementType", "AzureIaasVM")
-    protected = {item.vm_uuid for item in here.catalog.list_items()}
-    free = [vm for vm in here.fabric.list_machines() if vm.uuid not in protected] if wanted else []
+    items = here.catalog.list_items()
+    taken = {item.vm_uuid for item in items if item.vault_id == vault.id or not item.state.stopped}
+    free = [vm for vm in here.fabric.list_machines() if vm.uuid not in taken] if wanted else []
     return page(request, free, lambda vm: _show_protectable(here, vault, vm))
 
 

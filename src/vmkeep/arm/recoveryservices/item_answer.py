@@ -2,10 +2,11 @@
 
 from vmkeep.arm.members import Json
 from vmkeep.arm.names import MACHINES, VAULTS, item_id, policy_id
+from vmkeep.arm.recoveryservices.disk_selection import show_selection
 from vmkeep.arm.recoveryservices.scope import machine_of
 from vmkeep.arm.service import Service
 from vmkeep.arm.wire_time import find_time
-from vmkeep.model.protection import ProtectedItem, ProtectionState, Vault
+from vmkeep.model.protection import ProtectedItem, Vault
 
 
 def show_item(here: Service, vault: Vault, item: ProtectedItem) -> Json:
@@ -37,7 +38,7 @@ def show_item(here: Service, vault: Vault, item: ProtectedItem) -> Json:
             "isArchiveEnabled": False,
             "softDeleteRetentionPeriod": 0,
             "softDeleteRetentionPeriodInDays": 0,
-            "extendedProperties": {},
+            "extendedProperties": show_selection(item.disk_selection),
             **_health(item),
         },
     }
@@ -45,7 +46,7 @@ def show_item(here: Service, vault: Vault, item: ProtectedItem) -> Json:
 
 def _policy(vault_id: str, item: ProtectedItem) -> str:
     """Return the policy's id; a stopped item is under none, though it keeps the name to resume by."""
-    return "" if item.state is ProtectionState.PROTECTION_STOPPED else policy_id(vault_id, item.policy_name)
+    return "" if item.state.stopped else policy_id(vault_id, item.policy_name)
 
 
 def _health(item: ProtectedItem) -> Json:

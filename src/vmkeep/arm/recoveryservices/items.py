@@ -1,6 +1,5 @@
 """Protected items: protect, stop and resume protection, delete, back up now."""
 
-from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -8,12 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from vmkeep.arm.errors import BadRequestBody, ItemInOtherVault, NotSupported, ProtectionIsStopped
+from vmkeep.arm.errors import BadRequestBody, ItemInOtherVault
 from vmkeep.arm.filters import Filter
-from vmkeep.arm.members import Body, Json, any_case, member
+from vmkeep.arm.members import Body, Json, any_case
 from vmkeep.arm.names import MachineName, item_id, last_segment, read_item_name, read_machine_id
 from vmkeep.arm.operations import accepted
 from vmkeep.arm.paging import page
+from vmkeep.arm.recoveryservices.disk_selection import ExtendedProperties, read_selection
 from vmkeep.arm.recoveryservices.item_answer import show_item
 from vmkeep.arm.recoveryservices.scope import (
     ITEM,
@@ -42,13 +42,19 @@ class WantedState(StrEnum):
     PENDING = "IRPending"
 
 
+_STOPPED = {
+    WantedState.STOPPED: ProtectionState.PROTECTION_STOPPED,
+    WantedState.SUSPENDED: ProtectionState.BACKUPS_SUSPENDED,
+}
+
+
 class ItemProperties(Body):
     """What a client wants of an item."""
 
     source_resource_id: str = ""
     policy_id: str = ""
     protection_state: Annotated[WantedState | None, any_case(WantedState)] = None
-    extended_properties: Json | None = None
+    extended_properties: ExtendedProperties | None = None
 
 
 class ItemBody(Body):
@@ -73,17 +79,17 @@ class BackupBody(Body):
 def put_item(request: Request, here: Here, vault: TheVault, item_name: str, body: ItemBody) -> Response:
     """Protect a VM, change its policy, or stop its protection, as the body says."""
     wanted = body.properties
-    if member(wanted.extended_properties or {}, "diskExclusionProperties", "diskLunList") is not None:
-        raise NotSupported(what="excluding disks", instead="Every capturable disk of a VM is backed up.")
     machine = _machine(wanted, item_name)
     item = find_item(here, vault, machine)
-    if wanted.protection_state in {WantedState.STOPPED, WantedState.SUSPENDED}:
+    stopped = _STOPPED.get(wanted.protection_state) if wanted.protection_state else None
+    if stopped:
         if item is None:
             raise BadRequestBody(why=f"VM '{machine.name}' is not protected in this vault")
-        stopped = replace(item, state=ProtectionState.PROTECTION_STOPPED)
-        job = _configure(here, stopped, JobOperation.DISABLE_BACKUP)
+        here.catalog.update_item(item.id, state=stopped)
+        job = _done(here, item, JobOperation.DISABLE_BACKUP)
     else:
-        job = _configure(here, _protected(here, vault, machine, item, wanted), JobOperation.CONFIGURE_BACKUP)
+        item = _changed(here, item, wanted) if item else _protected_anew(here, vault, machine, wanted)
+        job = _done(here, item, JobOperation.CONFIGURE_BACKUP)
     return accepted(request, item_id(here.vault_id(vault), machine), job.id)
 
 
@@ -117,8 +123,6 @@ def list_items(request: Request, here: Here, vault: TheVault, filter_text: Filte
 @router.post(f"{ITEM}/backup")
 def backup(request: Request, here: Here, vault: TheVault, item: TheItem, body: BackupBody) -> Response:
     """Start a backup now."""
-    if item.state is ProtectionState.PROTECTION_STOPPED:
-        raise ProtectionIsStopped(vm=item.vm_name)
     until = body.properties.recovery_point_expiry_time_in_utc
     if until is not None and until.tzinfo is None:
         raise BadRequestBody(why="recoveryPointExpiryTimeInUTC needs a time zone, such as Z")
@@ -137,20 +141,30 @@ def _machine(wanted: ItemProperties, item_name: str) -> MachineName:
     return machine
 
 
-def _protected(
-    here: Service, vault: Vault, machine: MachineName, item: ProtectedItem | None, wanted: ItemProperties
+def _changed(here: Service, item: ProtectedItem, wanted: ItemProperties) -> ProtectedItem:
+    """Put an item under a policy, again or another one, its disks as asked; what is not said stays."""
+    policy = here.catalog.get_policy(item.vault_id, last_segment(wanted.policy_id) or item.policy_name)
+    if item.state.stopped:
+        _refuse_second_vault(here, item.vm_uuid, item.vm_name)
+    selection = item.disk_selection
+    if wanted.extended_properties is not None:
+        selection = read_selection(wanted.extended_properties, here.fabric.get_machine(item.vm_uuid))
+    state = ProtectionState.PROTECTED if item.last_recovery_point else ProtectionState.IR_PENDING
+    here.catalog.update_item(item.id, state=state, policy_name=policy.name, disk_selection=selection)
+    return here.catalog.get_item(item.id)
+
+
+def _protected_anew(
+    here: Service, vault: Vault, machine: MachineName, wanted: ItemProperties
 ) -> ProtectedItem:
-    """Return the item as it will be; raises when policy or VM do not exist, or another vault has the VM."""
-    name = last_segment(wanted.policy_id) or (item.policy_name if item else "")
+    """Protect a VM; raises when policy or VM do not exist, or another vault protects the VM."""
+    name = last_segment(wanted.policy_id)
     if not name:
         raise BadRequestBody(why="properties.policyId is missing")
     policy = here.catalog.get_policy(vault.id, name)
-    if item is not None:
-        state = ProtectionState.PROTECTED if item.last_recovery_point else ProtectionState.IR_PENDING
-        return replace(item, policy_name=policy.name, state=state)
     vm = _find_machine(here, machine)
-    _refuse_second_vault(here, vm)
-    return ProtectedItem(
+    _refuse_second_vault(here, vm.uuid, vm.name)
+    item = ProtectedItem(
         id=new_guid(),
         vault_id=vault.id,
         vm_uuid=vm.uuid,
@@ -159,7 +173,10 @@ def _protected(
         policy_name=policy.name,
         state=ProtectionState.IR_PENDING,
         created=here.clock.now(),
+        disk_selection=read_selection(wanted.extended_properties or ExtendedProperties(), vm),
     )
+    here.catalog.put_item(item)
+    return item
 
 
 def _find_machine(here: Service, machine: MachineName) -> VirtualMachine:
@@ -168,16 +185,15 @@ def _find_machine(here: Service, machine: MachineName) -> VirtualMachine:
     return here.fabric.get_machine(names.get(machine.name.lower(), machine.name))
 
 
-def _refuse_second_vault(here: Service, vm: VirtualMachine) -> None:
-    other = here.catalog.find_item_for_vm(vm.uuid)
-    if other is not None:
-        raise ItemInOtherVault(vm=vm.name, vault=here.catalog.get_vault_by_id(other.vault_id).name)
+def _refuse_second_vault(here: Service, vm_uuid: str, vm_name: str) -> None:
+    other = here.catalog.find_item_for_vm(vm_uuid)
+    if other is not None and not other.state.stopped:
+        raise ItemInOtherVault(vm=vm_name, vault=here.catalog.get_vault_by_id(other.vault_id).name)
 
 
-def _configure(here: Service, item: ProtectedItem, operation: JobOperation) -> Job:
-    """Put the item in force and leave a job that says so; it is over at once."""
+def _done(here: Service, item: ProtectedItem, operation: JobOperation) -> Job:
+    """Leave a job that says what was done to the item; it is over at once."""
     now = here.clock.now()
-    here.catalog.put_item(item)
     job = Job(
         id=new_guid(),
         vault_id=item.vault_id,

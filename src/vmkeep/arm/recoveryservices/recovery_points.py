@@ -11,7 +11,7 @@ from vmkeep.arm.service import Here, Service
 from vmkeep.arm.wire_time import find_time, show_time
 from vmkeep.model.machine import Consistency
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier, Vault
-from vmkeep.model.restore_point import CapturedDisk
+from vmkeep.model.restore_point import PointDisk
 
 router = APIRouter()
 
@@ -82,17 +82,18 @@ def show_point(here: Service, vault: Vault, item: ProtectedItem, point: Recovery
 
 
 def _disks(point: RecoveryPoint) -> Json | None:
-    """Return the disks; known as long as the point is in the instant tier."""
-    if point.restore_point is None:
+    """Return the disks that the point has and those that were left out; None for old points that do not know."""
+    disks = point.known_disks
+    if not disks:
         return None
-    disks = [_disk(disk) for disk in point.restore_point.disks]
+    included = [_disk(disk) for disk in disks if disk.included]
     return {
-        "numberOfDisksIncludedInBackup": len(disks),
+        "numberOfDisksIncludedInBackup": len(included),
         "numberOfDisksAttachedToVm": len(disks),
-        "includedDiskList": disks,
-        "excludedDiskList": [],
+        "includedDiskList": included,
+        "excludedDiskList": [_disk(disk) for disk in disks if not disk.included],
     }
 
 
-def _disk(disk: CapturedDisk) -> Json:
+def _disk(disk: PointDisk) -> Json:
     return {"lun": disk.lun, "name": disk.name, "diskSizeInGb": -(-disk.size_bytes // 2**30)}

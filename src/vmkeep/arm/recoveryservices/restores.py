@@ -13,6 +13,7 @@ from vmkeep.arm.names import item_id, last_segment
 from vmkeep.arm.operations import accepted
 from vmkeep.arm.recoveryservices.scope import POINT, TheItem, ThePoint, TheVault, machine_of
 from vmkeep.arm.service import Here, Service
+from vmkeep.model.disk_selection import OS_LUN
 from vmkeep.model.job import Job
 from vmkeep.model.machine import DiskFormat
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint
@@ -107,8 +108,15 @@ def _names(point: RecoveryPoint, wanted: RestoreProperties) -> tuple[str, ...] |
     luns = wanted.restore_disk_lun_list
     if luns is None:
         return None
-    if point.restore_point is None:
+    names = {disk.lun: disk.name for disk in point.known_disks if disk.included}
+    if not names:
         raise BadRequestBody(
-            why="restoreDiskLunList needs a point in the instant tier; name the disks in vmkeep.diskNames"
+            why="restoreDiskLunList does not fit this older point, which is in the vault only; "
+            "name the disks in vmkeep.diskNames"
         )
-    return tuple(disk.name for disk in point.restore_point.disks if disk.lun in {-1, *luns})
+    for lun in luns:
+        if lun not in names:
+            raise BadRequestBody(
+                why=f"the recovery point has no disk with LUN {lun}, only {', '.join(map(str, names))}"
+            )
+    return tuple(name for lun, name in names.items() if lun in {OS_LUN, *luns})

@@ -1,0 +1,135 @@
+"""Rules that a backup must pass before the guest is touched. Each is a pure function of facts.
+
+What only the hypervisor can tell (the VM's state, room for layers, files that vanished) is the fabric's to refuse,
+likewise before it touches the guest: `FabricPort.capture_obstacles`.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from vmkeep.base.errors import VmkeepError
+from vmkeep.model.disk_selection import is_selected
+from vmkeep.model.machine import Disk, VirtualMachine
+from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint
+from vmkeep.workflows.errors import (
+    NotActivelyProtected,
+    ProtectedVmGone,
+    RestorePointLimitReached,
+    TooManyDisks,
+    UnsupportedDiskSize,
+)
+from vmkeep.workflows.limits import Limits
+from vmkeep.workflows.pillars import Pillars
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the rules look at. `restore_points` counts those of the VM in all vaults."""
+
+    item: ProtectedItem
+    machine: VirtualMachine
+    restore_points: int
+    limits: Limits
+
+    @property
+    def disks(self) -> list[Disk]:
+        """Return the disks that would be backed up."""
+        selection = self.item.disk_selection
+        return [disk for disk in self.machine.disks if is_selected(selection, disk.name, disk.lun)]
+
+
+Rule = Callable[[Facts], VmkeepError | None]
+
+
+def protection_is_active(facts: Facts) -> NotActivelyProtected | None:
+    """No backup of an item whose protection was stopped."""
+    item = facts.item
+    return NotActivelyProtected(vm=item.vm_name, state=item.state) if item.state.stopped else None
+
+
+def disks_are_not_too_large(facts: Facts) -> UnsupportedDiskSize | None:
+    """No disk above the limit; one that is left out may have any size."""
+    limit = facts.limits.disk_bytes
+    large = {disk.name: disk.size_bytes for disk in facts.disks if disk.size_bytes > limit}
+    if not large:
+        return None
+    return UnsupportedDiskSize(vm=facts.machine.name, disks=large, limit_bytes=limit)
+
+
+def disks_are_not_too_many(facts: Facts) -> TooManyDisks | None:
+    """No more disks than the limit."""
+    count, limit = len(facts.disks), facts.limits.disks
+    return TooManyDisks(vm=facts.machine.name, disks=count, limit=limit) if count > limit else None
+
+
+def restore_points_are_not_too_many(facts: Facts) -> RestorePointLimitReached | None:
+    """Room for one more restore point."""
+    held, limit = facts.restore_points, facts.limits.instant_points
+    if held < limit:
+        return None
+    return RestorePointLimitReached(vm=facts.machine.name, restore_points=held, limit=limit)
+
+
+RULES: tuple[Rule, ...] = (
+    protection_is_active,
+    disks_are_not_too_large,
+    disks_are_not_too_many,
+    restore_points_are_not_too_many,
+)
+
+
+def gather(pillars: Pillars, item: ProtectedItem) -> Facts:
+    """Look at everything the rules need; raises ProtectedVmGone."""
+    return Facts(
+        item=item,
+        machine=_get_machine(pillars, item),
+        restore_points=count_restore_points(pillars, item.vm_uuid),
+        limits=pillars.limits,
+    )
+
+
+def _get_machine(pillars: Pillars, item: ProtectedItem) -> VirtualMachine:
+    try:
+        return pillars.fabric.get_machine(item.vm_uuid)
+    except VmkeepError as error:
+        if error.code != "VmNotFound":
+            raise
+        raise ProtectedVmGone(vm=item.vm_name, vm_uuid=item.vm_uuid) from error
+
+
+def as_if_protected(machine: VirtualMachine, now: datetime) -> ProtectedItem:
+    """Return the item a VM would have, to ask the rules about one that nobody protects yet."""
+    return ProtectedItem(
+        id="",
+        vault_id="",
+        vm_uuid=machine.uuid,
+        vm_name=machine.name,
+        resource_group="",
+        policy_name="",
+        state=ProtectionState.IR_PENDING,
+        created=now,
+    )
+
+
+def count_restore_points(pillars: Pillars, vm_uuid: str) -> int:
+    """Return how many recovery points of a VM, in whatever vault, are in the instant tier."""
+    catalog = pillars.catalog
+    items = catalog.list_items_for_vm(vm_uuid)
+    return sum(count_held(catalog.list_recovery_points(item.id)) for item in items)
+
+
+def count_held(points: Iterable[RecoveryPoint]) -> int:
+    """Return how many of some recovery points are in the instant tier."""
+    return sum(point.restore_point is not None for point in points)
+
+
+def broken_rules(facts: Facts, rules: Sequence[Rule] = RULES) -> list[VmkeepError]:
+    """Return what every broken rule says."""
+    return [error for error in (rule(facts) for rule in rules) if error is not None]
+
+
+def check(pillars: Pillars, item: ProtectedItem) -> None:
+    """Raise what the first broken rule says, or ProtectedVmGone."""
+    for error in broken_rules(gather(pillars, item)):
+        raise error
