@@ -14,7 +14,7 @@ from tests.lab.network import WIRE_SERVER
 from vmkeep.base.units import MIB
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(900)]
-ATTACK_S = 20
+ATTACK_S = 15
 MOST_MORE_MEMORY = 128 * MIB
 """For a whole first backup and the attack together."""
 

@@ -34,8 +34,8 @@ class Thaw:
 class Freezer:
     """A child process ready to freeze `mounts`, in their order. Use as a context: leaving it thaws.
 
-    Both guard each other: the child thaws when we die, we thaw when the child does; when both die, the guard does. Entering it writes out dirty
-    data and raises BackupFailed 123 for a mount that cannot be opened.
+    Each stands in for the other: the child thaws when we die, we thaw when the child does, and the guard when both do.
+    Entering it writes out dirty data and raises BackupFailed 123 for a mount that cannot be opened.
     """
 
     def __init__(

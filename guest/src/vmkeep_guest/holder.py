@@ -20,7 +20,6 @@ TYPE_CHECKING = False  # `typing` is not imported at run time: it would cost 3 m
 if TYPE_CHECKING:
     from vmkeep_guest.apart import Ioctl
 
-
 FIFREEZE = 0xC0045877
 """`_IOWR('X', 119, int)` of linux/fs.h: stop all writes to a file system, after bringing its disk up to date."""
 

@@ -248,6 +248,16 @@ class JournalUnreadable(VmkeepError):
 
 
 @dataclass(eq=False)
+class LayerInUse(VmkeepError):
+    """A process has a layer open that, as libvirt tells it, no VM is on: removing it could lose what is written there."""
+
+    retry = Retry.LATER
+    text = "layer {e.layer} is in use, although libvirt knows of no VM on it"
+    remedy = "See who has it open (`fuser {e.layer}`). If it is the VM, shut the VM down before anything else is done."
+    layer: str
+
+
+@dataclass(eq=False)
 class MergeIncomplete(VmkeepError):
     """A block job ended, but the layer is still in the chain."""
 

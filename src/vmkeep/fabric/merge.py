@@ -19,6 +19,7 @@ from vmkeep.fabric.chain import Chain, Fold, is_layer, paths, read_chain
 from vmkeep.fabric.errors import RestorePointInUse, WorkCancelled
 from vmkeep.fabric.fold import active_chain, fold, fold_files
 from vmkeep.fabric.host import Domain, Host
+from vmkeep.fabric.image_lock import refuse_in_use
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState
 from vmkeep.model.restore_point import CapturedDisk
 
@@ -109,6 +110,7 @@ class Merger:
             fold(self.host.connection(), domain, work, clock=self.clock, tick=tick)
             return True
         if work.lower in in_chain and record.state is not PointState.COMPLETE:
+            refuse_in_use(work.upper)  # libvirtd may have died between QEMU's switch and its own note of it
             return True  # folded before an interruption, or never made
         return self._merge_detached(chain, record, work, tick)
 
