@@ -63,7 +63,9 @@ def _check_record(record: PointRecord) -> Iterator[Warned]:
         if not Path(path).exists():
             yield Warned("DiskVanished", f"{name} cannot be read: {path} does not exist")
     for path, seen in record.stamps.items():
-        if Path(path).exists() and stamp(path) != seen:
+        if (
+            seen and Path(path).exists() and stamp(path) != seen
+        ):  # unseen: it was away when the point was made
             yield Warned(
                 "FrozenLayerWritten", f"{name} may be damaged: {path} was written to after it was frozen"
             )

@@ -62,6 +62,8 @@ class Merger:
     journal: PointJournal
     readers: Readers
     clock: Clock
+    mib_s: int = 0
+    """Limit of the copying under a running VM, in MiB per second; 0: none."""
 
     def drop(self, vm_uuid: str, point_id: str, *, on_bytes: OnBytes, cancelled: Callable[[], bool]) -> None:
         """Let a restore point go, complete or not; nothing happens when there is none.
@@ -107,7 +109,7 @@ class Merger:
         """Return whether nothing needs `work.upper` any more."""
         in_chain = paths(chain)
         if domain is not None and {work.upper, work.lower} <= set(in_chain):
-            fold(self.host.connection(), domain, work, clock=self.clock, tick=tick)
+            fold(self.host.connection(), domain, work, clock=self.clock, tick=tick, mib_s=self.mib_s)
             return True
         if work.lower in in_chain and record.state is not PointState.COMPLETE:
             refuse_in_use(work.upper)  # libvirtd may have died between QEMU's switch and its own note of it
