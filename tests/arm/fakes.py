@@ -17,6 +17,7 @@ from vmkeep.model.network import Network
 from vmkeep.model.outlook import Outlook, OutlookLine
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint, Tier, Vault
 from vmkeep.model.restore_point import PointDisk, Warned
+from vmkeep.workflows.agreement import HostReport
 from vmkeep.workflows.errors import NotActivelyProtected, OnlyCopyInCollection
 
 GIB = 2**30
@@ -75,7 +76,6 @@ class TooLate(VmkeepError):
 class FakeFabric:
     machines: list[VirtualMachine] = field(default_factory=lambda: [machine("web01"), machine("db01")])
     attached: set[str] = field(default_factory=set)
-    findings: list[Warned] = field(default_factory=list)
     reachable: bool = True
     broken: bool = False
 
@@ -102,8 +102,8 @@ class FakeFabric:
         self.attached.add(name)
         return changes
 
-    def check(self) -> list[Warned]:
-        return self.findings
+    def detach_network(self, name: str) -> None:
+        self.attached.discard(name)
 
 
 @dataclass
@@ -116,6 +116,15 @@ class FakeEngine:
     failure: JobError | None = None
     lines: list[OutlookLine] = field(default_factory=list)
     restores: list[dict[str, Any]] = field(default_factory=list)  # arguments as they came
+    findings: list[Warned] = field(default_factory=list)
+    """What a repair makes good."""
+
+    def check_host(self, *, repair: bool) -> HostReport:
+        found = self.findings
+        if not repair:
+            return HostReport(found)
+        self.findings = []
+        return HostReport([], found)
 
     def start_backup(self, item: ProtectedItem, *, reason: str, retain_until: datetime | None) -> Job:
         if item.state.stopped:

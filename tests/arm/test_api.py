@@ -8,6 +8,7 @@ from tests.arm.fakes import machine
 from vmkeep.arm import paging
 from vmkeep.model.job import JobError, JobStatus
 from vmkeep.model.machine import AgentState, MachineState
+from vmkeep.model.restore_point import Warned
 
 
 def test_a_new_vault_has_both_default_policies(api: Api) -> None:
@@ -309,6 +310,17 @@ def test_networks_attach_once(api: Api) -> None:
     again = api.call("POST", f"{networks}/default/attach").json()
     assert (len(first["changes"]), again["changes"]) == (1, [])
     assert api.get(networks)["value"][0]["properties"]["attached"] is True
+    for _ in range(2):
+        assert api.call("POST", f"{networks}/default/detach").json() == {"network": "default"}
+    assert api.get(networks)["value"][0]["properties"]["attached"] is False
+
+
+def test_a_check_repairs_only_when_asked(api: Api) -> None:
+    api.engine.findings = [Warned("StrayRestorePoint", "nobody has it")]
+    finding = {"code": "StrayRestorePoint", "message": "nobody has it"}
+    path = f"{GROUP}/providers/Vmkeep.Fabric/check"
+    assert api.call("POST", path).json() == {"value": [finding], "repaired": []}
+    assert api.call("POST", path, {"repair": True}).json() == {"value": [], "repaired": [finding]}
 
 
 def test_an_unexpected_error_shows_its_id_and_nothing_of_the_inside(api: Api) -> None:

@@ -230,8 +230,34 @@ def test_fabric_is_attached_and_checked(vmkeep: Vmkeep, running: Running) -> Non
     assert "bridge of 'default'" in vmkeep("fabric", "attach", "default").output
     assert "attached already" in vmkeep("fabric", "attach", "default").output
     assert "All is as it should be" in vmkeep("fabric", "check").output
-    running.fabric.findings.append(Warned("OrphanLayer", "a layer nobody knows"))
+    running.engine.findings.append(Warned("OrphanLayer", "a layer nobody knows"))
     assert "OrphanLayer" in vmkeep("fabric", "check", fails=True).output
+    repaired = vmkeep("fabric", "check", "--repair").output
+    assert "OrphanLayer: a layer nobody knows" in repaired
+    assert "All is as it should be" in repaired
+    assert json.loads(vmkeep("fabric", "check", "--repair", "-o", "json").output) == {
+        "value": [],
+        "repaired": [],
+    }
+
+
+def test_a_network_is_detached_again(vmkeep: Vmkeep, running: Running) -> None:
+    vmkeep("fabric", "attach", "default")
+    assert "is detached" in vmkeep("fabric", "detach", "default").output
+    assert running.fabric.attached == set()
+    assert json.loads(vmkeep("fabric", "detach", "default", "-o", "json").output) == {"network": "default"}
+
+
+def test_a_refusal_names_its_code_for_people_and_for_programs(vmkeep: Vmkeep) -> None:
+    shown = vmkeep("protection", "enable-for-vm", "--vm", "nobody", "--vault", "none", fails=True).stderr
+    assert re.match(r"Error: \w+: .+\nWhat to do: ", shown)
+    vmkeep("vault", "create", "main")
+    command = ("protection", "enable-for-vm", "--vm", "web01", "--policy", "none", "--vault", "main")
+    refused = vmkeep(*command, "-o", "json", fails=True)
+    error = json.loads(refused.stderr)["error"]
+    assert (error["code"], refused.stdout) == ("PolicyNotFound", "")
+    assert error["message"]
+    assert vmkeep(*command, fails=True).stderr.startswith("Error: PolicyNotFound: ")
 
 
 def test_repository_is_checked_and_pruned(vmkeep: Vmkeep, running: Running) -> None:

@@ -141,6 +141,15 @@ def test_merged_point_is_gone_and_the_others_keep_their_content(host: Host, vm: 
     assert content(host, capture(host, vm)).startswith("abcd")
 
 
+def test_points_held_are_listed_oldest_first(host: Host, vm: str) -> None:
+    other = host.add_machine("db01", {"vda": SIZE})
+    points = [capture(host, vm), capture(host, vm)]
+    elsewhere = capture(host, other)
+    assert [point.id for point in host.fabric.list_points(vm)] == [point.id for point in points]
+    assert {point.id for point in host.fabric.list_points()} == {*(one.id for one in points), elsewhere.id}
+    assert host.fabric.find_successor("no such VM", []) is None
+
+
 def test_discarded_capture_is_gone_and_can_be_discarded_again(host: Host, vm: str) -> None:
     point = capture(host, vm)
     write(host, vm, 1, "b")

@@ -1,7 +1,9 @@
 """A VM without an operating system: its disks are written through QEMU itself, it starts in no time."""
 
+import os
+import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,9 +12,11 @@ import libvirt_qemu
 
 from tests.fabric.on_guests import qemu_img
 from tests.lab.lab import Lab
+from tests.lab.tools import wait_for
 from vmkeep.fabric.domain_xml import list_disks, parse
 from vmkeep.model.machine import DiskFormat
 
+Change = Callable[[str], str]
 UUID = "1d1e0000-77cc-4c6b-9d52-0a7700000012"
 XML = """
 <domain type='qemu'>
@@ -42,6 +46,18 @@ class IdleVm:
         qemu_img("create", "-q", "-f", "raw", self.folder / "data.raw", "16M")
         self.domain = lab.connection.defineXML(XML.format(uuid=UUID, folder=self.folder))
 
+    def redefine(self, connection: libvirt.virConnect, *, uuid: str = "", change: Change = str) -> None:
+        """Undefine the VM and define it again, perhaps with another UUID or changed otherwise."""
+        xml = self.domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+        self.domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
+        self.domain = connection.defineXML(change(xml.replace(self.uuid, uuid or self.uuid)))
+        self.uuid = uuid or self.uuid
+
+    def kill_qemu(self) -> None:
+        """End the VM's QEMU as a crash would, and return when libvirt has noticed."""
+        os.kill(int(Path(f"/run/libvirt/qemu/{self.domain.name()}.pid").read_text()), signal.SIGKILL)
+        wait_for(lambda: not self.domain.isActive(), "libvirt sees that QEMU is gone")
+
     def disks(self) -> dict[str, tuple[str, DiskFormat]]:
         """The active layer of each disk."""
         found = list_disks(parse(self.domain.XMLDesc()))
@@ -66,9 +82,9 @@ class IdleVm:
         )
         assert "rror" not in answer, answer
 
-    def content(self, copy: Path) -> Path:
-        """What the VM's raw disk holds now."""
-        path, image_format = self.disks()["sda"]
+    def content(self, copy: Path, disk: str = "sda") -> Path:
+        """What one of the VM's disks holds now."""
+        path, image_format = self.disks()[disk]
         qemu_img("convert", "-U", "-f", image_format, "-O", "raw", path, copy)
         return copy
 

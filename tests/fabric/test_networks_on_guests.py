@@ -4,8 +4,10 @@ import socket
 import subprocess
 from pathlib import Path
 
+import libvirt
 import pytest
 
+from tests.fabric.idle_vm import idle_vm
 from tests.fabric.on_guests import new_fabric
 from tests.lab.guest import Guest
 from tests.lab.lab import Lab
@@ -48,6 +50,19 @@ def reaches(guest: Guest, host: str, port: int = 53, source: str = "") -> bool:
 def test_unknown_network_is_named(fabric: Fabric) -> None:
     with pytest.raises(NetworkNotFound, match="nowhere"):
         fabric.attach_network("nowhere")
+
+
+def test_vm_that_came_after_attaching_is_kept_from_forging_addresses(fabric: Fabric, lab: Lab) -> None:
+    fabric.ensure_network("vmkeep")
+    with idle_vm(lab, running=False) as vm:
+        nic = "<interface type='network'><source network='vmkeep'/><model type='virtio'/></interface>"
+        vm.domain.attachDeviceFlags(nic, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+        vm.domain.create()
+        assert "vmkeep-clean" not in vm.domain.XMLDesc()
+        for _ in range(2):
+            fabric.serve_networks()
+        for flags in (0, libvirt.VIR_DOMAIN_XML_INACTIVE):
+            assert vm.domain.XMLDesc(flags).count("vmkeep-clean") == 1
 
 
 def test_foreign_bridge_is_refused(fabric: Fabric, lab: Lab) -> None:

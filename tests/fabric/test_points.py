@@ -106,6 +106,25 @@ def test_fold_told_twice_changes_nothing_more(journal: PointJournal) -> None:
     assert journal.read(VM) == once
 
 
+def test_fold_takes_new_stamps_only_for_points_that_go_on_reading_through_it(
+    journal: PointJournal,
+) -> None:
+    stamps = {"/d/base": "1:2:3", "/d/l1": "1:2:3", "/d/l2": "1:2:3"}
+    for number in range(3):
+        journal.put(replace(record(number), stamps=stamps))
+    journal.neighbours_merged(record(0), Fold("vda", upper="/d/l1", lower="/d/base"), DiskFormat.RAW)
+    kept = journal.read(VM)
+    assert kept["p0"].stamps == stamps
+    assert kept["p1"].stamps == {"/d/base": "", "/d/l2": "1:2:3"}
+    assert kept["p2"].stamps == {"/d/base": "", "/d/l2": ""}
+
+
+def test_files_of_a_merge_under_way_are_known(journal: PointJournal) -> None:
+    for written in (record(0, PointState.DROPPING), record(1), record(2)):
+        journal.put(written)
+    assert journal.folding(VM) == {"/d/base", "/d/l2"}
+
+
 def test_dropped_record_keeps_its_own_paths_so_that_a_restart_can_finish(journal: PointJournal) -> None:
     dropped = record(0, PointState.DROPPING)
     for written in (dropped, record(1)):

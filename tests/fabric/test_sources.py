@@ -14,7 +14,7 @@ import pytest
 
 from tests.fabric.on_guests import apply, chain_of, qemu_img
 from vmkeep.base.units import KIB, MIB
-from vmkeep.fabric.errors import DiskIoFailed, DiskVanished
+from vmkeep.fabric.errors import DiskIoFailed, DiskVanished, FrozenLayerWritten
 from vmkeep.fabric.points import PointRecord, PointState, stamp
 from vmkeep.fabric.sources import DiskSet, open_sources
 from vmkeep.model.disk_io import ExtentKind
@@ -58,7 +58,7 @@ class Disk:
         point = RestorePoint(
             f"p{self.count}", "uuid", "vm", datetime(2026, 1, 1, tzinfo=UTC), Consistency.CRASH, (disk,), ""
         )
-        return PointRecord(point, PointState.COMPLETE, {str(frozen): stamp(str(frozen))})
+        return PointRecord(point, PointState.COMPLETE, {path: stamp(path) for path in chain})
 
 
 def size_of(image: Path) -> int:
@@ -213,12 +213,12 @@ def test_missing_file_further_down_is_named_with_its_disk(tmp_path: Path) -> Non
 
 
 def foreign_layer(disk: Disk, first: PointRecord) -> PointRecord:
-    """Somebody else puts a layer below the one that is captured next, and it never shows in a point."""
+    """Somebody else puts a layer below the one that is captured, and it does not show in the point."""
     second = disk.freeze()
     foreign = disk.folder / "foreign.qcow2"
     qemu_img("create", "-q", "-f", "qcow2", "-b", first.point.disks[0].path, "-F", "qcow2", foreign)
     qemu_img("rebase", "-q", "-u", "-f", "qcow2", "-b", foreign, "-F", "qcow2", second.point.disks[0].path)
-    return second
+    return replace(second, stamps={})
 
 
 def replaced(disk: Disk, _first: PointRecord) -> PointRecord:
@@ -233,16 +233,38 @@ def resized(disk: Disk, _first: PointRecord) -> PointRecord:
 
 
 def written(disk: Disk, first: PointRecord) -> PointRecord:
-    second = disk.freeze()
     frozen = first.point.disks[0].path
     subprocess.run(["qemu-io", "-c", "write -P 5 0 4k", frozen], check=True, capture_output=True)
-    return second
+    return disk.freeze()
+
+
+def put_back(disk: Disk, first: PointRecord) -> PointRecord:
+    """Somebody merges the active layer into the frozen file by hand, as `virsh blockcommit --pivot` does."""
+    disk.do("write -P 7 2M 64k")
+    qemu_img("commit", "-q", "-f", "qcow2", disk.active)
+    disk.active = Path(first.point.disks[0].path)
+    return disk.freeze()
 
 
 def added(disk: Disk, _first: PointRecord) -> PointRecord:
     second = disk.freeze()
     renamed = replace(second.point.disks[0], name="vdz")
     return replace(second, point=replace(second.point, disks=(renamed,)))
+
+
+def test_points_on_a_file_that_was_written_to_are_not_read_but_the_next_one_is(
+    tmp_path: Path, copy: Path
+) -> None:
+    disk = Disk(tmp_path)
+    first, second = disk.freeze(), disk.freeze()
+    third = written(disk, first)
+    for damaged in (first, second):
+        with pytest.raises(FrozenLayerWritten, match=f"{damaged.point.id} is damaged"):
+            opened(damaged)
+    with open_sources(first, None, ExitStack(), folding=first.stamps):
+        pass  # a merge of ours writes to it
+    with opened(third) as disks:
+        assert reads_right(disks, third, copy)
 
 
 @pytest.mark.parametrize(
@@ -252,6 +274,7 @@ def added(disk: Disk, _first: PointRecord) -> PointRecord:
         (replaced, "was replaced"),
         (resized, "size changed from 8388608 to 9437184"),
         (written, "written to after it was frozen"),
+        (put_back, "written to after it was frozen"),
         (added, "does not have it"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 
 from tests.fabric.idle_vm import IdleVm, idle_vm
 from tests.fabric.on_guests import apply, capture, layers_in, merge, new_fabric, qemu_img, reads_as
+from tests.fabric.strikes import CAPTURE_MOMENTS, MERGE_MOMENTS
 from tests.lab.lab import Lab
 from vmkeep.fabric.errors import (
     DiskBusy,
@@ -221,3 +222,11 @@ def test_restarted_libvirt_is_found_again() -> None:
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     said = [line for line in done.stdout.splitlines() if "fabric." not in line]
     assert said == ["0 machines", "unreachable", "0 machines"]
+
+
+def test_libvirtd_killed_in_captures_and_merges_harms_nothing() -> None:
+    command = ["scripts/lab", "--bare", sys.executable, "-m", "tests.fabric.killed_libvirtd"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    moments = len(CAPTURE_MOMENTS) + 2 * len(MERGE_MOMENTS)
+    assert done.stdout.count(": right\n") == moments

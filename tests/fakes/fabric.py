@@ -1,6 +1,6 @@
 """A host whose VMs are JSON files: disks made of layers, a guest that can stay frozen."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,6 +115,17 @@ class FakeFabric:
         """Forget a restore point behind everybody's back, as a moved VM does."""
         self._fold(uuid, point_id)
 
+    def redefine(self, uuid: str, name: str) -> str:
+        """Define a VM anew on its disks, as `virsh undefine`, `virsh define` do; returns its new UUID."""
+        new = new_guid()
+        write_json(self._machine_path(new), {**self._machine(uuid), "name": name, "was": uuid})
+        self._machine_path(uuid).unlink()
+        return new
+
+    def rename(self, uuid: str, name: str) -> None:
+        with self._changing(uuid) as machine:
+            machine["name"] = name
+
     # What the test looks at
 
     def is_frozen(self, uuid: str) -> bool:
@@ -194,6 +205,28 @@ class FakeFabric:
         point = _restore_point(vm_uuid, self._machine(vm_uuid), point_id, self._clock)
         cut_short = Warned("CaptureCutShort", "the capture was cut short after its layers were made")
         return replace(point, consistency=Consistency.CRASH, frozen_s=None, warnings=(cut_short,))
+
+    def list_points(self, vm_uuid: str | None = None) -> list[RestorePoint]:
+        uuids = [path.stem for path in sorted((self._root / "machines").glob("*.json"))]
+        return [
+            _restore_point(uuid, self._machine(uuid), point_id, self._clock)
+            for uuid in uuids
+            if vm_uuid in {None, uuid}
+            for point_id in self.layers(uuid, next(iter(self._machine(uuid)["disks"])))
+            if point_id is not None
+        ]
+
+    def find_successor(self, vm_uuid: str, point_ids: Collection[str]) -> str | None:  # noqa: ARG002 - the VM itself tells
+        for path in (self._root / "machines").glob("*.json"):
+            if read_json(path).get("was") == vm_uuid:
+                return path.stem
+        return None
+
+    def take_over_points(self, vm_uuid: str, successor: str) -> None:
+        assert vm_uuid == self._machine(successor)["was"], "the layers come with the disks"
+
+    def check(self) -> list[Warned]:
+        return []
 
     def discard_capture(self, vm_uuid: str, point_id: str) -> None:
         self._on("discard: begun")

@@ -1,5 +1,8 @@
+import json
+import subprocess
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,8 @@ from tests.repository.scenes import (
 from vmkeep.base.clock import FakeClock
 from vmkeep.repository import IngestReport, Repository
 from vmkeep.repository.errors import PruneRunning, RepositoryChanged, RepositoryDamaged
+from vmkeep.repository.holder import has_ended, this_process
+from vmkeep.repository.layout import ObjectKind
 from vmkeep.repository.lease import PruneLease
 from vmkeep.repository.sealed_objects import SealedObjects
 from vmkeep.repository.sealing import Sealer
@@ -198,6 +203,27 @@ def test_prune_lease_of_a_crashed_process_runs_out(scene: Scene) -> None:
         scene.repository.prune(grace=NOW)
     scene.clock.advance(15 * 60)
     assert scene.repository.prune(grace=NOW).deleted_packs == 2
+
+
+def test_prune_lease_of_a_killed_process_is_known_to_be_void(scene: Scene) -> None:
+    scene.repository.delete_manifest(scene.ingest(noise(1, CHUNK)))
+    with subprocess.Popen(["sleep", "60"]) as holder:
+        boot, namespace, _pid, _started = this_process().split("/")
+        started = Path(f"/proc/{holder.pid}/stat").read_text().rpartition(")")[2].split()[19]
+        expires = (scene.clock.now() + timedelta(minutes=10)).isoformat()
+        process = f"{boot}/{namespace}/{holder.pid}/{started}"
+        lease = json.dumps({"expires": expires, "owner": "another", "process": process}).encode()
+        SealedObjects(scene.store, Sealer(KEY)).put(ObjectKind.LEASE, lease)
+        with pytest.raises(PruneRunning):
+            scene.repository.prune(grace=NOW)
+        holder.kill()
+    assert scene.repository.prune(grace=NOW).deleted_packs == 2
+
+
+@pytest.mark.parametrize("process", ["", "nonsense", "other-boot/pid:[1]/1/1"])
+def test_process_of_another_machine_is_never_taken_for_ended(process: str) -> None:
+    assert not has_ended(process)
+    assert not has_ended(this_process())
 
 
 def test_prune_of_a_damaged_repository_deletes_nothing(scene: Scene) -> None:

@@ -1,21 +1,28 @@
 """What happens at the first start, at the next ones, and when something is in the way."""
 
+import asyncio
 import json
 import socket
 import ssl
 import stat
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.arm.running import connect, fake_parts, run_service
-from vmkeep.base.clock import SystemClock
+from vmkeep.base.clock import FakeClock, SystemClock
+from vmkeep.catalog import Catalog
+from vmkeep.keyvault.errors import MasterKeyMissing
+from vmkeep.model.protection import Vault
 from vmkeep.server.certificates import RENEW_BEFORE, SERVER_LIFE, ensure_certificates
 from vmkeep.server.errors import AlreadyRunning, CannotListen, KeyFileUnreadable, StateDirUnusable
+from vmkeep.server.https import HttpsServer
 from vmkeep.server.service import open_service
 from vmkeep.server.settings import Settings
 from vmkeep.server.state_dir import open_state_dir, write_private
+from vmkeep.server.wiring import assemble
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -104,6 +111,53 @@ def test_a_damaged_certificate_is_explained(tmp_path: Path) -> None:
     files.ca.write_text("nonsense")
     with pytest.raises(KeyFileUnreadable, match=r"ca\.pem"):
         ensure_certificates(tmp_path, ["127.0.0.1"], NOW)
+
+
+def test_a_missing_master_key_is_never_replaced_while_there_are_vaults(tmp_path: Path) -> None:
+    clock = FakeClock(NOW)
+    catalog = Catalog(f"sqlite:///{tmp_path}/catalog.db", clock)
+    catalog.create_vault(Vault("1", "main", "local", "local", "file:///nowhere", b"", NOW))
+    catalog.close()
+    with (
+        pytest.raises(MasterKeyMissing, match=r"master\.key is missing, and 1 vault") as refused,
+        assemble(Settings(state_dir=tmp_path), tmp_path, clock),
+    ):
+        pytest.fail("the service started")
+    assert "Put back the file" in refused.value.advice
+    assert not (tmp_path / "master.key").exists()
+
+
+def test_a_certificate_is_renewed_while_the_service_runs(tmp_path: Path) -> None:
+    clock = FakeClock(NOW)
+    with open_service(Settings(state_dir=tmp_path / "state", port=0), fake_parts, clock) as ready:
+        server = ready.make_server(lambda: None)
+        server.config.load()
+        before = served_certificate(server)
+        clock.advance((SERVER_LIFE - RENEW_BEFORE + timedelta(days=1)).total_seconds())
+        assert served_certificate(server) == before
+        asyncio.run(server.renew_certificate())
+        renewed = served_certificate(server)
+        assert renewed != before
+        (tmp_path / "state/server.pem").write_text("nonsense")
+        asyncio.run(server.renew_certificate())
+        assert served_certificate(server) == renewed
+
+
+def served_certificate(server: HttpsServer) -> bytes:
+    """Shake hands with a server's TLS in memory; return the certificate it shows."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    asking = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    asking.check_hostname, asking.verify_mode = False, ssl.CERT_NONE
+    client = asking.wrap_bio(back, there)
+    assert server.config.ssl is not None
+    answering = server.config.ssl.wrap_bio(there, back, server_side=True)
+    for _ in range(3):
+        for side in (client, answering):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    shown = client.getpeercert(binary_form=True)
+    assert shown is not None
+    return shown
 
 
 def test_private_files_are_replaced_whole(tmp_path: Path) -> None:

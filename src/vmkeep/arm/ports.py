@@ -41,8 +41,22 @@ class FabricPort(Protocol):
         """Let the VMs of a network reach the wire server; returns what was changed, one sentence each."""
         ...
 
-    def check(self) -> list[Warned]:
-        """Compare what the host has with what it should have."""
+    def detach_network(self, name: str) -> None:
+        """Take back what `attach_network` did; a second time changes nothing."""
+        ...
+
+
+class HostReport(Protocol):
+    """Where the host differs from what backups need, and what was done about it."""
+
+    @property
+    def found(self) -> Sequence[Warned]:
+        """What is amiss now."""
+        ...
+
+    @property
+    def repaired(self) -> Sequence[Warned]:
+        """What was amiss and no longer is."""
         ...
 
 
@@ -88,6 +102,10 @@ class EnginePort(Protocol):
         self, item: ProtectedItem, restore_points: tuple[str, ...], *, force: bool, reason: str
     ) -> Job:
         """Start deleting restore points by id; raises OnlyCopyInCollection unless forced."""
+        ...
+
+    def check_host(self, *, repair: bool) -> HostReport:
+        """Compare chains, journal and catalog; with `repair`, make them agree where that is safe."""
         ...
 
     def outlook(self, vm_uuid: str) -> Outlook:

@@ -24,6 +24,8 @@ from vmkeep.model.protection import ProtectedItem, ProtectionState
 class ItemChanges(TypedDict, total=False):
     """What may change about an item."""
 
+    vm_uuid: str
+    vm_name: str
     state: ProtectionState
     policy_name: str
     disk_selection: DiskSelection | None

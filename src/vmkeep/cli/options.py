@@ -25,9 +25,24 @@ class RestoreTier(StrEnum):
         return {RestoreTier.INSTANT: "InstantRP", RestoreTier.VAULT: "HardenedRP"}[self]
 
 
+OUTPUT = "vmkeep.output"
+"""Where a command's context keeps how answers are printed, for those who print its errors."""
+
+
+def _remember(context: typer.Context, output: Output) -> Output:
+    context.meta[OUTPUT] = output
+    return output
+
+
 OutputOption = Annotated[
     Output,
-    typer.Option("--output", "-o", help="table for people, json for programs (the API's own JSON)."),
+    typer.Option(
+        "--output",
+        "-o",
+        callback=_remember,
+        is_eager=True,
+        help="table for people, json for programs (the API's own JSON).",
+    ),
 ]
 VmOption = Annotated[str, typer.Option("--vm", help="Name of the VM.")]
 VaultOption = Annotated[

@@ -14,9 +14,17 @@ Written by `python -m vmkeep.cli.reference`; a test compares. Every command also
 
 All commands but `up` talk to the running service over its HTTPS API. They find it through the client file that
 `vmkeep up` writes (`local-client.json` in the state folder); name another one with `vmkeep --client-file FILE …` or
-`VMKEEP_CLIENT_FILE`. `--output json` prints the API's own JSON. The exit code is 0 when all went well, 1 when something
-failed (what, why and what to do stand on stderr), 2 when the command was not understood, 130 after Ctrl-C.
-Tab completion: `vmkeep --install-completion`.
+`VMKEEP_CLIENT_FILE`. `--output json` prints the API's own JSON. Tab completion: `vmkeep --install-completion`.
+
+| Exit code | Means |
+|---|---|
+| 0 | all went well |
+| 1 | it was refused, or failed, or a check found something |
+| 2 | the command was not understood |
+| 130 | Ctrl-C; a job that was started goes on |
+
+A refusal stands on stderr: `Error: CODE: what and why`, then `What to do: …`. With `--output json` it is
+`{"error": {"code", "message", "advice"}}`, on stderr too. The code is Azure Backup's where it has one.
 """
 
 

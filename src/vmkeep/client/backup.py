@@ -43,10 +43,14 @@ class Backup:
         """Let the VMs of a network reach the wire server."""
         return self.session.post(f"{self.group()}/providers/Vmkeep.Fabric/networks/{name}/attach")
 
-    def check_fabric(self) -> list[Json]:
-        """Return what the host has and should not have, or the reverse."""
-        answer: list[Json] = self.session.post(f"{self.group()}/providers/Vmkeep.Fabric/check")["value"]
-        return answer
+    def detach_network(self, name: str) -> Json:
+        """Take back what attaching a network changed."""
+        return self.session.post(f"{self.group()}/providers/Vmkeep.Fabric/networks/{name}/detach")
+
+    def check_fabric(self, *, repair: bool = False) -> Json:
+        """Return what the host has and should not have, or the reverse, and what was repaired."""
+        path = f"{self.group()}/providers/Vmkeep.Fabric/check"
+        return self.session.post(path, {"repair": repair}, long=True)
 
     def vaults(self) -> list[Json]:
         """Return all vaults."""

@@ -16,6 +16,7 @@ from vmkeep.fabric.host import Domain, Host, translated
 from vmkeep.fabric.inventory import machine_state
 from vmkeep.fabric.ladder import Ladder, Reached
 from vmkeep.fabric.layer_switch import LayerSwitch, intended_point, prepare_switch
+from vmkeep.fabric.layer_use import refuse_unnamed_layers
 from vmkeep.fabric.merge import Merger
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState, stamp
 from vmkeep.fabric.wire.server import WireServer
@@ -60,7 +61,7 @@ class Capturer:
         """Return the restore point `point_id`, made now unless an earlier attempt made it.
 
         Whatever is raised, the guest runs, no new layer is left and no record. Raises VmNotInDesirableState,
-        NoDiskToCapture, HostStorageFull, LayerPathTaken, WorkCancelled, ScriptFailed, DiskVanished, VmVanished,
+        NoDiskToCapture, HostStorageFull, LayerPathTaken, LayerInUse, WorkCancelled, ScriptFailed, DiskVanished, VmVanished,
         ImageUnreadable, HypervisorUnreachable, HypervisorRefused.
         """
         made_before = self.find(vm_uuid, point_id)
@@ -68,6 +69,7 @@ class Capturer:
             return made_before
         self.discard(vm_uuid, point_id)
         domain = self.host.get_domain(vm_uuid)
+        refuse_unnamed_layers(self.host, domain, self.journal.read(vm_uuid).values())
         state = _capturable_state(domain)
         on_phase("planning layers")
         intent = PointRecord(intended_point(domain, point_id, self.clock.now(), selection), PointState.INTENT)
@@ -183,7 +185,7 @@ class Capturer:
         return point
 
     def _keep(self, point: RestorePoint) -> RestorePoint:
-        stamps = {disk.path: stamp(disk.path) for disk in point.disks}
+        stamps = {path: stamp(path) for disk in point.disks for path in disk.chain}
         self.journal.put(PointRecord(point, PointState.COMPLETE, stamps))
         return point
 

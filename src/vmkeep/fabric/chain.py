@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -108,6 +109,5 @@ def block_indexes(disk: ET.Element) -> dict[str, str]:
 
 
 def above(chain: Sequence[str], path: str) -> str | None:
-    """Return the file right above `path` in a chain; None when it is the newest."""
-    index = chain.index(path)
-    return chain[index + 1] if index + 1 < len(chain) else None
+    """Return the file right above `path` in a chain; None when it is the newest, or not in it."""
+    return next((upper for lower, upper in pairwise(chain) if lower == path), None)

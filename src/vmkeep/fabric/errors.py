@@ -235,6 +235,29 @@ class RestorePointInUse(VmkeepError):
 
 
 @dataclass(eq=False)
+class LayerInUse(VmkeepError):
+    """A layer that libvirt does not name is open: to touch it could cost a VM all that it wrote lately."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "the layer {e.path} is open in a QEMU although libvirt does not name it"
+    remedy = (
+        "If it belongs to a running VM, shut that VM down and start it again: its next start uses the layer. "
+        "Do not delete the file."
+    )
+    path: str
+
+
+@dataclass(eq=False)
+class FrozenLayerWritten(VmkeepError):
+    """Somebody wrote to a file that a restore point froze: it does not hold what was captured any more."""
+
+    text = "restore point {e.point_id} is damaged: {e.path} was written to after it was frozen"
+    remedy = "Use another recovery point; the next backup makes one that is right."
+    point_id: str
+    path: str
+
+
+@dataclass(eq=False)
 class JournalUnreadable(VmkeepError):
     """What is written down of a VM's restore points cannot be understood; nothing is done to the VM's disks."""
 
@@ -245,16 +268,6 @@ class JournalUnreadable(VmkeepError):
     )
     path: str
     why: str
-
-
-@dataclass(eq=False)
-class LayerInUse(VmkeepError):
-    """A process has a layer open that, as libvirt tells it, no VM is on: removing it could lose what is written there."""
-
-    retry = Retry.LATER
-    text = "layer {e.layer} is in use, although libvirt knows of no VM on it"
-    remedy = "See who has it open (`fuser {e.layer}`). If it is the VM, shut the VM down before anything else is done."
-    layer: str
 
 
 @dataclass(eq=False)
@@ -315,91 +328,6 @@ class NetworkUnfit(VmkeepError):
     remedy = "Use a NAT, routed or isolated network whose DHCP libvirt serves."
     name: str
     why: str
-
-
-@dataclass(eq=False)
-class ScriptFailed(VmkeepError):
-    """An application script in the guest failed, and its owner wants the backup to fail with it."""
-
-    code = "ScriptFailed"
-    retry = Retry.AFTER_CHANGE
-    text = "a backup script in VM '{e.vm}' failed the backup: {e.message}"
-    remedy = (
-        "Mend what /etc/azure/VMSnapshotScriptPluginConfig.json of the guest names, "
-        "or set continueBackupOnFailure to true there."
-    )
-    vm: str
-    message: str
-
-
-@dataclass(eq=False)
-class PreScriptFailed(ScriptFailed):
-    """The pre-script returned an error."""
-
-    code = "Pre-ScriptExecutionFailed"
-
-
-@dataclass(eq=False)
-class PostScriptFailed(ScriptFailed):
-    """The post-script returned an error; what was captured is discarded."""
-
-    code = "Post-ScriptExecutionFailed"
-
-
-@dataclass(eq=False)
-class PreScriptNotFound(ScriptFailed):
-    """The pre-script does not exist."""
-
-    code = "Pre-ScriptNotFound"
-
-
-@dataclass(eq=False)
-class PostScriptNotFound(ScriptFailed):
-    """The post-script does not exist."""
-
-    code = "Post-ScriptNotFound"
-
-
-@dataclass(eq=False)
-class PreScriptPermission(ScriptFailed):
-    """The pre-script does not belong to root alone."""
-
-    code = "InsufficientPermissionforPre-Script"
-
-
-@dataclass(eq=False)
-class PostScriptPermission(ScriptFailed):
-    """The post-script does not belong to root alone."""
-
-    code = "InsufficientPermissionforPost-Script"
-
-
-@dataclass(eq=False)
-class PreScriptTimedOut(ScriptFailed):
-    """The pre-script took too long."""
-
-    code = "Pre-ScriptTimeout"
-
-
-@dataclass(eq=False)
-class PostScriptTimedOut(ScriptFailed):
-    """The post-script took too long."""
-
-    code = "Post-ScriptTimeout"
-
-
-@dataclass(eq=False)
-class IncorrectPluginhostFile(ScriptFailed):
-    """VMSnapshotPluginHost.conf cannot be used."""
-
-    code = "IncorrectPluginhostFile"
-
-
-@dataclass(eq=False)
-class IncorrectJsonConfigFile(ScriptFailed):
-    """VMSnapshotScriptPluginConfig.json cannot be used."""
-
-    code = "IncorrectJSONConfigFile"
 
 
 @dataclass(eq=False)

@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from vmkeep.fabric.network import Networks
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState
 from vmkeep.fabric.position import GuestPositions
 from vmkeep.fabric.sources import DiskSet, open_sources
+from vmkeep.fabric.succession import Succession
 from vmkeep.fabric.targets import format_by_name, new_disk
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.model.disk_io import DiskTarget
@@ -47,6 +48,7 @@ class Fabric:
         self._networks = Networks(self._host)
         self._journal = PointJournal(state_dir / "fabric" / "points")
         self._readers = Readers()
+        self._succession = Succession(self._host, self._journal)
         self._inventory = Inventory(self._host, wire)
         self._merger = Merger(self._host, self._journal, self._readers, clock, merge_mib_s)
         self._capturer = Capturer(self._host, self._journal, self._merger, wire, clock, freeze_limit_s)
@@ -100,14 +102,15 @@ class Fabric:
         self._listen([self._networks.ensure(name)])
 
     def serve_networks(self) -> list[str]:
-        """Serve the wire on all attached networks that run, and return their bridges.
+        """Serve the wire on all attached networks that run, and return their bridges; their new VMs are filtered.
 
-        To be called when the service starts, and from time to time: networks are stopped and started.
+        To be called when the service starts, and from time to time: networks are stopped and started, VMs come.
         """
         bridges = self._networks.attached_bridges()
         if bridges:
             self._networks.put_addresses()
         self._listen(bridges)
+        self._networks.tend_filters()
         return bridges
 
     def _listen(self, bridges: Sequence[str]) -> None:
@@ -146,6 +149,26 @@ class Fabric:
         with self._turns[vm_uuid]:
             return self._capturer.find(vm_uuid, point_id)
 
+    def list_points(self, vm_uuid: str | None = None) -> list[RestorePoint]:
+        """Return the restore points of one VM or all, oldest first per VM, those that are unfinished too.
+
+        Raises JournalUnreadable.
+        """
+        vms = self._journal.list_vms() if vm_uuid is None else [vm_uuid]
+        return [record.point for vm in vms for record in self._journal.read(vm).values()]
+
+    def find_successor(self, vm_uuid: str, point_ids: Collection[str]) -> str | None:
+        """Return the UUID of the VM that was defined on the disks of one that is gone; None unless it is certain.
+
+        `point_ids` are the restore points that the VM had. Raises HypervisorUnreachable, JournalUnreadable.
+        """
+        return self._succession.find_successor(vm_uuid, point_ids)
+
+    def take_over_points(self, vm_uuid: str, successor: str) -> None:
+        """Give the restore points of a VM to its successor. Idempotent. Raises JournalUnreadable."""
+        with self._turns[vm_uuid]:
+            self._succession.take_over(vm_uuid, successor)
+
     def discard_capture(self, vm_uuid: str, point_id: str) -> None:
         """Undo a capture that is not wanted: its layers are merged, its record removed. Idempotent."""
         with self._turns[vm_uuid]:
@@ -154,13 +177,13 @@ class Fabric:
     def sources(self, point: RestorePoint, *, since: RestorePoint | None) -> DiskSet:
         """Open the disks of a restore point for reading; use it in a `with` block.
 
-        Raises RestorePointUnknown, DiskVanished, ImageUnreadable.
+        Raises RestorePointUnknown, FrozenLayerWritten, DiskVanished, ImageUnreadable.
         """
         record = self._get_record(point)
         before = self._journal.find(since.vm_uuid, since.id) if since else None
         held = ExitStack()
         held.enter_context(self._readers.reading(point.id))
-        disks = open_sources(record, before, held)
+        disks = open_sources(record, before, held, folding=self._journal.folding(point.vm_uuid))
         if since is not None and before is None:
             why = f"restore point {since.id} is no longer on this host, so whole disks are read"
             disks.healed = (Warned("WholeDiskRead", why), *disks.healed)

@@ -36,11 +36,17 @@ def active_chain(domain: Domain, disk: str) -> Chain:
     Raises DiskVanished, ImageUnreadable, VmVanished, HypervisorUnreachable.
     """
     with translated("read the VM's definition", vm_uuid=domain.UUIDString()):
-        element = disk_element(parse(domain.XMLDesc()), disk)
+        element, runs = disk_element(parse(domain.XMLDesc()), disk), domain.isActive()
     if element is None or not attribute(element, "source", "file"):
         return ()
     image_format = DiskFormat(attribute(element, "driver", "type"))
-    return read_chain(same(attribute(element, "source", "file")), image_format, disk=disk)
+    on_disk = read_chain(same(attribute(element, "source", "file")), image_format, disk=disk)
+    named = tuple(reversed(block_indexes(element)))
+    if not runs or set(named) <= set(paths(on_disk)):
+        return on_disk
+    # QEMU was told of files that the images themselves no longer name: it has them open all the same
+    known = {image.path: image for image in on_disk}
+    return tuple(known.get(path) or read_chain(path, DiskFormat.QCOW2, disk=disk)[-1] for path in named)
 
 
 def fold(
@@ -57,11 +63,14 @@ def fold(
         chain = active_chain(domain, work.disk)
         if domain.isActive():
             _fold_live(domain, work, clock, tick, mib_s)
+            shrunk = _shrunk_size(chain, work)
+            if shrunk and work.upper == chain[-1].path:
+                domain.blockResize(work.disk, shrunk, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
         elif domain.hasManagedSaveImage():
             raise VmSaved(domain.name())
         else:
             fold_files(chain, work, tick=tick)
-        _redefine(connection, domain, work, format_of(chain, work.lower))
+        leave_out(connection, domain, work, format_of(chain, work.lower))
         if work.upper in paths(active_chain(domain, work.disk)):
             raise MergeIncomplete(domain.name(), work.upper)
     log.info("fabric.layer.merged", vm=domain.name(), disk=work.disk, layer=work.upper)
@@ -69,12 +78,22 @@ def fold(
 
 def fold_files(chain: Chain, work: Fold, *, tick: Tick) -> None:
     """Fold a layer of a chain that no VM has open: QEMU's own file locks refuse otherwise."""
+    shrunk = _shrunk_size(chain, work)
+    if shrunk:
+        arguments = ["resize", "-q", "--shrink", "-f", format_of(chain, work.lower), work.lower, str(shrunk)]
+        qemu_img.run(arguments, path=work.lower)
     qemu_img.commit(work.upper, work.lower, tick=lambda: tick(0, 0))
     next_layer = above(paths(chain), work.upper)
     if next_layer is not None:
         lower_format = format_of(chain, work.lower)
         arguments = ["rebase", "-u", "-f", "qcow2", "-b", work.lower, "-F", lower_format, next_layer]
         qemu_img.run(arguments, path=next_layer)
+
+
+def _shrunk_size(chain: Chain, work: Fold) -> int:
+    """Return the disk's size in bytes when the layer was made smaller than the file below it, else 0."""
+    sizes = {image.path: image.size_bytes for image in chain}
+    return sizes[work.upper] if sizes[work.upper] < sizes[work.lower] else 0
 
 
 def _fold_live(domain: Domain, work: Fold, clock: Clock, tick: Tick, mib_s: int) -> None:
@@ -136,20 +155,41 @@ def _abort(domain: Domain, work: Fold) -> None:
         log.info("fabric.layer.no_job_to_abort", vm=domain.name(), disk=work.disk, error=str(error))
 
 
-def _redefine(connection: Connection, domain: Domain, work: Fold, image_format: DiskFormat) -> None:
-    """Where the VM's next start names `work.upper`, name `work.lower` instead.
+def leave_out(connection: Connection, domain: Domain, work: Fold, lower_format: DiskFormat) -> None:
+    """See to it that the VM's next start does not look for `work.upper`.
 
     libvirt has done so itself under a running VM. A VM that is off and was started meanwhile keeps `work.upper`.
     """
-    if not domain.isPersistent():
-        return
-    before = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
-    disk = disk_element(parse(before), work.disk)
-    if disk is None or same(attribute(disk, "source", "file")) != work.upper:
-        return
-    connection.defineXML(_with_source(before, work.disk, work.lower, image_format))
-    if domain.isActive() and work.upper in paths(active_chain(domain, work.disk)):
+    before = name_at_next_start(
+        connection, domain, work.disk, old=work.upper, new=work.lower, image_format=lower_format
+    )
+    if before and domain.isActive() and work.upper in paths(active_chain(domain, work.disk)):
         connection.defineXML(before)
+
+
+def name_at_next_start(
+    connection: Connection,
+    domain: Domain,
+    disk: str,
+    *,
+    old: str,
+    new: str,
+    image_format: DiskFormat = DiskFormat.QCOW2,
+) -> str:
+    """Have the VM's next start use the file `new` instead of `old`; return the definition before, if changed.
+
+    A definition may also name what is below the first file. That is left out: the files themselves name it.
+    """
+    if not domain.isPersistent():
+        return ""
+    before = str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
+    element = disk_element(parse(before), disk)
+    if element is None or old not in block_indexes(element):
+        return ""
+    path, used_format = attribute(element, "source", "file"), attribute(element, "driver", "type")
+    after = (new, image_format) if same(path) == old else (path, DiskFormat(used_format))
+    connection.defineXML(_with_source(before, disk, *after))
+    return before
 
 
 def _with_source(xml: str, disk: str, path: str, image_format: DiskFormat) -> str:

@@ -8,19 +8,20 @@ back on the file it had before its first backup.
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
 from vmkeep.base.clock import Clock
-from vmkeep.fabric.chain import Chain, Fold, is_layer, paths, read_chain
-from vmkeep.fabric.errors import RestorePointInUse, WorkCancelled
-from vmkeep.fabric.fold import active_chain, fold, fold_files
-from vmkeep.fabric.host import Domain, Host
-from vmkeep.fabric.image_lock import refuse_in_use
+from vmkeep.fabric.chain import Chain, Fold, above, format_of, is_layer, paths, read_chain
+from vmkeep.fabric.errors import DiskVanished, RestorePointInUse, WorkCancelled
+from vmkeep.fabric.fold import active_chain, fold, fold_files, leave_out
+from vmkeep.fabric.host import Host
+from vmkeep.fabric.layer_use import find_user, is_empty_layer, refuse_unnamed_layers, remove_layer
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState
+from vmkeep.model.machine import DiskFormat
 from vmkeep.model.restore_point import CapturedDisk
 
 log = structlog.get_logger()
@@ -69,12 +70,15 @@ class Merger:
         """Let a restore point go, complete or not; nothing happens when there is none.
 
         Raises RestorePointInUse, DiskBusy, MergeIncomplete, WorkCancelled, ImageUnreadable, DiskVanished,
-        HypervisorUnreachable, HypervisorRefused.
+        LayerInUse, HypervisorUnreachable, HypervisorRefused.
         """
         record = self.journal.find(vm_uuid, point_id)
         if record is None:
             return
         self.readers.check_free(point_id)
+        domain = self.host.find_domain(vm_uuid)
+        if domain is not None:
+            refuse_unnamed_layers(self.host, domain, [record])
         self.journal.put(replace(record, state=PointState.DROPPING))
         self.take_layers_out(record, on_bytes=on_bytes, cancelled=cancelled)
         self.journal.delete(vm_uuid, point_id)
@@ -94,41 +98,60 @@ class Merger:
                 raise WorkCancelled("merging a restore point", record.point.vm_name)
             on_bytes(done, total)
 
-        domain = self.host.find_domain(record.point.vm_uuid)
         for disk in record.point.disks:
             work = Fold(disk.name, upper=disk.active_path, lower=disk.path)
-            chain = active_chain(domain, disk.name) if domain is not None else ()
-            if self._merge_disk(domain, chain, record, work, tick):
+            if self._merge_disk(record, work, tick):
                 self.journal.neighbours_merged(record, work, disk.format)
                 if is_layer(work.upper):
-                    Path(work.upper).unlink(missing_ok=True)
+                    remove_layer(work.upper)
 
-    def _merge_disk(
-        self, domain: Domain | None, chain: Chain, record: PointRecord, work: Fold, tick: OnBytes
-    ) -> bool:
+    def _merge_disk(self, record: PointRecord, work: Fold, tick: OnBytes) -> bool:
         """Return whether nothing needs `work.upper` any more."""
-        in_chain = paths(chain)
-        if domain is not None and {work.upper, work.lower} <= set(in_chain):
+        domain = self.host.find_domain(record.point.vm_uuid)
+        chain = active_chain(domain, work.disk) if domain is not None else ()
+        if work.upper not in paths(chain) and Path(work.upper).exists():
+            user = find_user(self.host, work.upper)
+            if user is not None:  # the VM was redefined with another UUID, or its disk has another name
+                domain, chain, work = user.domain, user.chain, replace(work, disk=user.disk)
+        if domain is not None and above(paths(chain), work.lower) == work.upper:
             fold(self.host.connection(), domain, work, clock=self.clock, tick=tick, mib_s=self.mib_s)
             return True
-        if work.lower in in_chain and record.state is not PointState.COMPLETE:
-            refuse_in_use(work.upper)  # libvirtd may have died between QEMU's switch and its own note of it
-            return True  # folded before an interruption, or never made
-        return self._merge_detached(chain, record, work, tick)
+        if work.upper in paths(chain):
+            return _left_behind(record, work, "the VM's disk needs it, but not right above what was frozen")
+        if domain is not None and work.lower in paths(chain):
+            if not _is_unused(record, work):
+                return False
+            leave_out(self.host.connection(), domain, work, format_of(chain, work.lower))
+            return True
+        return self._merge_detached(record, work, tick)
 
-    def _merge_detached(self, chain: Chain, record: PointRecord, work: Fold, tick: OnBytes) -> bool:
-        """Merge a chain that the VM no longer uses: only as far as newer points need it.
+    def _merge_detached(self, record: PointRecord, work: Fold, tick: OnBytes) -> bool:
+        """Merge a chain that no VM uses: only as far as newer points need it.
 
         The newest layer of such a chain may hold the last state of a disk that somebody still wants: it stays,
-        and `check` reports it.
+        on files that it can still be read with, and `check` reports it.
         """
         newer = _newest_reader(self.journal.read(record.point.vm_uuid), record, work)
-        written = work.lower in paths(chain)  # the VM was put back on the lower file: a fork
-        if newer is None or written or not all(Path(path).exists() for path in newer.chain):
-            log.warning("fabric.layer.left_behind", vm=record.point.vm_name, layer=work.upper)
-            return False
-        fold_files(read_chain(newer.path, newer.format, disk=work.disk), work, tick=tick)
+        chain = _detached_chain(newer) if newer else ()
+        if above(paths(chain), work.lower) != work.upper:
+            return _left_behind(record, work, "no VM and no newer restore point reads from it")
+        fold_files(chain, work, tick=tick)
         return True
+
+
+def _is_unused(record: PointRecord, work: Fold) -> bool:
+    """Judge a layer that is in no VM's chain although the file below it is."""
+    if record.state is PointState.COMPLETE:
+        return _left_behind(record, work, "the VM was put back on the file below it")
+    if record.state is PointState.INTENT and not is_empty_layer(work.upper):
+        return _left_behind(record, work, "its capture was cut short, and yet it was written to")
+    return True  # folded before an interruption, or made and never used
+
+
+def _left_behind(record: PointRecord, work: Fold, why: str) -> bool:
+    """Say that a layer's file is kept; returns False."""
+    log.warning("fabric.layer.left_behind", vm=record.point.vm_name, layer=work.upper, why=why)
+    return False
 
 
 def _newest_reader(
@@ -137,3 +160,12 @@ def _newest_reader(
     """Return the disk of the newest point that reads from `work.upper`."""
     disks = [record.disk(work.disk) for record in records.values() if record.point.id != dropped.point.id]
     return next((disk for disk in reversed(disks) if disk and work.upper in disk.chain), None)
+
+
+def _detached_chain(newest: CapturedDisk) -> Chain:
+    """Return the chain that a point, and the layer above it if it is there, are on; empty when files are missing."""
+    with suppress(DiskVanished):
+        if Path(newest.active_path).exists():
+            return read_chain(newest.active_path, DiskFormat.QCOW2, disk=newest.name)
+        return read_chain(newest.path, newest.format, disk=newest.name)
+    return ()

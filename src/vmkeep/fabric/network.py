@@ -101,6 +101,13 @@ class Networks:
         """Return the bridges of all running networks that are attached. Raises HypervisorUnreachable."""
         return [network.bridge for network in self.list_networks() if network.active and network.attached]
 
+    def tend_filters(self) -> None:
+        """Keep VMs that came to an attached network since from forging MAC addresses. Raises HypervisorUnreachable."""
+        for network in self.list_networks():
+            if network.active and network.attached:
+                with translated(f"filter the network '{network.name}'"):
+                    SpoofFilter(self.host).tend(network.name)
+
     def put_addresses(self) -> None:
         """Give this host the wire server's addresses. Raises HypervisorRefused."""
         for address in (WIRE_SERVER, METADATA):

@@ -8,13 +8,13 @@ Reality, the chain of files on disk, decides what an intent or a dropping became
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from vmkeep.fabric.chain import Fold
+from vmkeep.fabric.chain import Fold, above
 from vmkeep.fabric.errors import JournalUnreadable
 from vmkeep.model.machine import DiskFormat
 from vmkeep.model.restore_point import CapturedDisk, RestorePoint
@@ -37,21 +37,35 @@ class PointRecord:
     point: RestorePoint
     state: PointState
     stamps: Mapping[str, str] = field(default_factory=dict)
-    """Frozen file → what it looked like when it was last right; see `stamp`."""
+    """File of a chain → what it looked like when it was last right; see `stamp`."""
 
     def disk(self, name: str) -> CapturedDisk | None:
         """Return the point's disk of that name, or None."""
         return next((disk for disk in self.point.disks if disk.name == name), None)
+
+    def unstamped(self, files: Collection[str]) -> "PointRecord":
+        """Return the record as if nothing were known about how these files looked."""
+        return replace(self, stamps={path: seen for path, seen in self.stamps.items() if path not in files})
 
     def merged(self, fold: Fold, lower_format: DiskFormat) -> "PointRecord":
         """Return the record as it is after the fold."""
         disks = tuple(
             _merged(disk, fold, lower_format) if disk.name == fold.disk else disk for disk in self.point.disks
         )
-        stamps = {path: seen for path, seen in self.stamps.items() if path not in {fold.upper, fold.lower}}
-        if any(disk.path == fold.lower for disk in disks):
-            stamps[fold.lower] = stamp(fold.lower)
+        touched = {path for disk in self.point.disks for path in _touched(fold, disk.chain)}
+        stamps = dict(self.unstamped({*touched, fold.upper}).stamps)
+        stamps.update({path: stamp(path) for path in touched})
         return replace(self, point=replace(self.point, disks=disks), stamps=stamps)
+
+
+def _touched(fold: Fold, chain: Sequence[str]) -> set[str]:
+    """Return the files that a fold writes to and that a chain through its layer goes on reading the same from.
+
+    Data goes to the lower one, its name to the next above.
+    """
+    if fold.upper not in chain:
+        return set()
+    return {path for path in (fold.lower, above(chain, fold.upper)) if path}
 
 
 def _merged(disk: CapturedDisk, fold: Fold, lower_format: DiskFormat) -> CapturedDisk:
@@ -72,6 +86,14 @@ def stamp(path: str) -> str:
     except OSError:
         return ""
     return f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
+
+
+def written_files(record: PointRecord, files: Iterable[str]) -> list[str]:
+    """Return which of a point's frozen files are not what they were when it was captured.
+
+    One that was away then has an empty stamp: nothing is known of it.
+    """
+    return [path for path in files if record.stamps.get(path) not in {None, "", stamp(path)}]
 
 
 class PointJournal:
@@ -103,6 +125,18 @@ class PointJournal:
         """Return one record, or None."""
         return self.read(vm_uuid).get(point_id)
 
+    def folding(self, vm_uuid: str) -> set[str]:
+        """Return the files that a merge of this VM writes to, or wrote to until it was cut short."""
+        records = self.read(vm_uuid).values()
+        folds = [
+            Fold(disk.name, upper=disk.active_path, lower=disk.path)
+            for record in records
+            if record.state is PointState.DROPPING
+            for disk in record.point.disks
+        ]
+        chains = [disk.chain for record in records for disk in record.point.disks]
+        return {path for fold in folds for chain in chains for path in _touched(fold, chain)}
+
     def put(self, record: PointRecord) -> None:
         """Add or replace a record; it is on stable storage when this returns."""
         with self._writing:
@@ -115,6 +149,16 @@ class PointJournal:
             records = self.read(vm_uuid)
             if records.pop(point_id, None) is not None:
                 self._write(vm_uuid, records)
+
+    def move(self, old_vm: str, new_vm: str) -> None:
+        """Give all records of a VM to another UUID; doing it again changes nothing."""
+        with self._writing:
+            moved = {
+                point_id: replace(record, point=replace(record.point, vm_uuid=new_vm))
+                for point_id, record in self.read(old_vm).items()
+            }
+            self._write(new_vm, {**moved, **self.read(new_vm)})
+            self._write(old_vm, {})
 
     def neighbours_merged(self, dropped: PointRecord, fold: Fold, lower_format: DiskFormat) -> None:
         """Keep the paths of a VM's other points true after a fold; doing it again changes nothing."""

@@ -3,17 +3,17 @@
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 from vmkeep.fabric.chain import Chain, Image, paths, read_chain
-from vmkeep.fabric.errors import DiskIoFailed, DiskVanished
+from vmkeep.fabric.errors import DiskIoFailed, DiskVanished, FrozenLayerWritten
 from vmkeep.fabric.extents import OPAQUE, ZERO, Piece, image_spec, map_images
 from vmkeep.fabric.nbd import NbdImage
-from vmkeep.fabric.points import PointRecord, stamp
+from vmkeep.fabric.points import PointRecord, written_files
 from vmkeep.model.disk_io import DiskSource, Extent
 from vmkeep.model.restore_point import CapturedDisk, Warned
 
@@ -126,18 +126,25 @@ class DiskSet:
         self._open.close()
 
 
-def open_sources(point: PointRecord, since: PointRecord | None, held: ExitStack) -> DiskSet:
+def open_sources(
+    point: PointRecord, since: PointRecord | None, held: ExitStack, *, folding: Collection[str] = ()
+) -> DiskSet:
     """Open the disks of `point`; incremental where what changed after `since` is known for certain.
 
+    `folding`: files that a merge writes to; with the layers above them they read as ever.
     `held` is closed with the set, or at once when opening fails.
-    Raises DiskVanished, ImageUnreadable.
+    Raises DiskVanished, FrozenLayerWritten, ImageUnreadable.
     """
     with held:
+        point, since = point.unstamped(folding), since and since.unstamped(folding)
         disks: list[DiskSource] = []
         healed: list[Warned] = []
         for disk in point.point.disks:
             chain = read_chain(disk.path, disk.format, disk=disk.name)
-            layers, why = _layers_to_read(disk, chain, point, since)
+            written = written_files(point, disk.chain)
+            if written:
+                raise FrozenLayerWritten(point.point.id, written[0])
+            layers, why = _layers_to_read(disk, chain, since)
             if why:
                 healed.append(Warned("WholeDiskRead", f"disk {disk.name} is read as a whole: {why}"))
             source = FrozenDisk(disk.name, chain, layers)
@@ -147,26 +154,18 @@ def open_sources(point: PointRecord, since: PointRecord | None, held: ExitStack)
     raise AssertionError  # an ExitStack without exits swallows nothing
 
 
-def _layers_to_read(
-    disk: CapturedDisk, chain: Chain, point: PointRecord, since: PointRecord | None
-) -> tuple[Chain, str]:
+def _layers_to_read(disk: CapturedDisk, chain: Chain, since: PointRecord | None) -> tuple[Chain, str]:
     """Return the files to map, base first, and why that is the whole chain although `since` was given."""
     if since is None:
         return chain, ""
     before = since.disk(disk.name)
-    why = _obstacle(disk, before, chain, point, since)
+    why = _obstacle(disk, before, chain, since)
     if why or before is None:
         return chain, why
     return chain[paths(chain).index(before.path) + 1 :], ""
 
 
-def _obstacle(
-    disk: CapturedDisk,
-    before: CapturedDisk | None,
-    chain: Chain,
-    point: PointRecord,
-    since: PointRecord,
-) -> str:
+def _obstacle(disk: CapturedDisk, before: CapturedDisk | None, chain: Chain, since: PointRecord) -> str:
     if before is None:
         return "the previous restore point does not have it"
     files = paths(chain)
@@ -177,8 +176,5 @@ def _obstacle(
         return f"it was replaced: {before.path} is not part of it any more"
     if before.size_bytes != disk.size_bytes:
         return f"its size changed from {before.size_bytes} to {disk.size_bytes} bytes"
-    expected = {path: seen for path, seen in {**since.stamps, **point.stamps}.items() if path in files}
-    written = [path for path, seen in expected.items() if stamp(path) != seen]
-    if written:
-        return f"{written[0]} was written to after it was frozen"
-    return ""
+    written = written_files(since, before.chain)
+    return f"{written[0]} was written to after it was frozen" if written else ""

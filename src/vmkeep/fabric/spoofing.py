@@ -47,6 +47,17 @@ class SpoofFilter:
                 filtered.append(domain.name())
         return tuple(filtered), tuple(unfiltered)
 
+    def tend(self, network: str) -> None:
+        """Filter the interfaces of VMs that came to a network since it was attached."""
+        for domain in self._domains(network):
+            try:
+                changed = _change(domain, network, wanted=True)
+            except libvirt.libvirtError as error:  # it vanished, or cannot be filtered: attaching has said so
+                log.debug("fabric.network.not_filtered", vm=domain.name(), error=str(error))
+                continue
+            if changed:
+                log.info("fabric.network.filtered", network=network, vm=domain.name())
+
     def take_from(self, network: str) -> None:
         """Remove the filter from all interfaces of a network."""
         for domain in self._domains(network):
@@ -65,16 +76,18 @@ class SpoofFilter:
         ]
 
 
-def _change(domain: Domain, network: str, *, wanted: bool) -> None:
-    """Bring a VM's interfaces to the wanted state, in what runs and in what is defined."""
+def _change(domain: Domain, network: str, *, wanted: bool) -> bool:
+    """Bring a VM's interfaces to the wanted state, in what runs and in what is defined; return whether any changed."""
+    live, defined = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
+    todo = []
     if domain.isActive():
-        for xml in _changed_interfaces(domain.XMLDesc(), network, wanted=wanted):
-            domain.updateDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        todo += [(xml, live) for xml in _changed_interfaces(domain.XMLDesc(), network, wanted=wanted)]
     if domain.isPersistent():
-        for xml in _changed_interfaces(
-            domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), network, wanted=wanted
-        ):
-            domain.updateDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+        next_start = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+        todo += [(xml, defined) for xml in _changed_interfaces(next_start, network, wanted=wanted)]
+    for xml, where in todo:
+        domain.updateDeviceFlags(xml, where)
+    return bool(todo)
 
 
 def _changed_interfaces(xml: str, network: str, *, wanted: bool) -> list[str]:

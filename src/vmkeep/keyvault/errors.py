@@ -3,6 +3,7 @@
 WrongKey                what was wrapped cannot be opened with this key
 MasterKeyUnsafe         others could read the master key
 MasterKeyUnusable       the file is not a master key, or cannot be read or written
+MasterKeyMissing        the file is gone, and there are vaults whose keys it wraps
 """
 
 from dataclasses import dataclass
@@ -41,3 +42,14 @@ class MasterKeyUnusable(VmkeepError):
     remedy = "Put back the file from its backup; without it no vault of this installation can be read."
     path: str
     why: str
+
+
+@dataclass(eq=False)
+class MasterKeyMissing(VmkeepError):
+    """The file with the master key is gone; a new one could open none of the vaults there are."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "the master key {e.path} is missing, and {e.vaults} vault(s) cannot be read without it"
+    remedy = "Put back the file from its backup, readable by its owner only, then start again."
+    path: str
+    vaults: int

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Final, Self
@@ -12,6 +13,7 @@ from vmkeep.base.clock import Clock
 from vmkeep.base.errors import VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.repository.errors import ObjectDamaged, ObjectExists, PruneRunning
+from vmkeep.repository.holder import has_ended, this_process
 from vmkeep.repository.layout import PRUNE_LEASE_NAME, ObjectKind
 from vmkeep.repository.sealed_objects import SealedObjects
 
@@ -19,8 +21,18 @@ LEASE_TIME: Final = timedelta(minutes=15)
 _MAX_SIZE = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    owner: str
+    expires: datetime
+    process: str = ""
+
+
 class PruneLease:
-    """Held while the `with` block runs; entering raises PruneRunning while somebody else holds it."""
+    """Held while the `with` block runs; entering raises PruneRunning while somebody else holds it.
+
+    A holder whose process has ended for certain, killed on this machine since it was booted, holds nothing.
+    """
 
     def __init__(self, objects: SealedObjects, clock: Clock) -> None:
         self._objects = objects
@@ -31,9 +43,8 @@ class PruneLease:
     def __enter__(self) -> Self:
         holder = self._holder()
         if holder:
-            owner, expires = holder
-            if expires > self._clock.now():
-                raise PruneRunning(owner, expires.isoformat())
+            if holder.expires > self._clock.now() and not has_ended(holder.process):
+                raise PruneRunning(holder.owner, holder.expires.isoformat())
             self._objects.store.delete(PRUNE_LEASE_NAME)
         self._take()
         return self
@@ -58,24 +69,29 @@ class PruneLease:
 
     def _take(self) -> None:
         self._taken_at = self._clock.monotonic()
-        members = {"expires": (self._clock.now() + LEASE_TIME).isoformat(), "owner": self._owner}
+        members = {
+            "expires": (self._clock.now() + LEASE_TIME).isoformat(),
+            "owner": self._owner,
+            "process": this_process(),
+        }
         payload = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
         try:
             self._objects.put(ObjectKind.LEASE, payload)
         except ObjectExists as error:
-            owner, expires = self._holder() or ("somebody", self._clock.now())
-            raise PruneRunning(owner, expires.isoformat()) from error
+            holder = self._holder() or _Holder("somebody", self._clock.now())
+            raise PruneRunning(holder.owner, holder.expires.isoformat()) from error
 
     def _is_ours(self) -> bool:
         holder = self._holder()
-        return holder is not None and holder[0] == self._owner
+        return holder is not None and holder.owner == self._owner
 
-    def _holder(self) -> tuple[str, datetime] | None:
+    def _holder(self) -> _Holder | None:
         payload = self._objects.find(ObjectKind.LEASE, None, limit=_MAX_SIZE)
         if payload is None:
             return None
         try:
             members = json.loads(payload)
-            return str(members["owner"]), datetime.fromisoformat(members["expires"])
+            expires = datetime.fromisoformat(members["expires"])
+            return _Holder(str(members["owner"]), expires, str(members.get("process", "")))
         except (ValueError, KeyError, TypeError) as error:
             raise ObjectDamaged(PRUNE_LEASE_NAME, f"it is not a lease: {error!r}") from error

@@ -29,13 +29,13 @@ class ReadyService:
     app: ASGIApp
     url: str
     client_file: Path
-    certificates: Certificates
+    certificates: Callable[[], Certificates]
+    """Makes what is missing or near its end, and says where the files are."""
     listener: socket.socket
 
     def make_server(self, on_ready: Callable[[], None]) -> HttpsServer:
         """Return the server; run it with `serve_until_stopped`."""
-        files = self.certificates
-        return HttpsServer(self.app, certificate=files.server, key=files.server_key, on_ready=on_ready)
+        return HttpsServer(self.app, certificates=self.certificates, on_ready=on_ready)
 
     def serve_until_stopped(self, server: HttpsServer) -> None:
         """Serve until the server's `should_exit` is set; requests under way get a few seconds to end."""
@@ -49,11 +49,15 @@ def open_service(settings: Settings, assemble: Assemble, clock: Clock) -> Iterat
     Raises StateDirUnusable, AlreadyRunning, CannotListen, KeyFileUnreadable, and what the parts raise.
     """
     with open_state_dir(settings.state_dir) as state_dir, listen(settings.listen, settings.port) as listener:
-        certificates = ensure_certificates(state_dir, _host_names(settings), clock.now())
+
+        def certificates() -> Certificates:
+            return ensure_certificates(state_dir, _host_names(settings), clock.now())
+
+        ca = certificates().ca
         with assemble(settings, state_dir, clock) as parts:
             service = _make_service(settings, state_dir, clock, parts)
             url = _url(settings, listener)
-            client_file = ensure_local_client(service, state_dir, url=url, ca=certificates.ca)
+            client_file = ensure_local_client(service, state_dir, url=url, ca=ca)
             yield ReadyService(
                 app=make_app(service),
                 url=url,

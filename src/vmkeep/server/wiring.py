@@ -8,6 +8,7 @@ from vmkeep.base.clock import Clock
 from vmkeep.base.errors import InvalidValue
 from vmkeep.base.units import GIB
 from vmkeep.catalog import Catalog
+from vmkeep.keyvault.errors import MasterKeyMissing
 from vmkeep.keyvault.local_keyring import LocalKeyring
 from vmkeep.model.collection import CollectionPlace
 from vmkeep.server.host import open_host
@@ -24,15 +25,16 @@ MOST_GB = 64 * 1024
 def assemble(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Parts]:
     """Make the parts of `vmkeep up`; jobs that a killed service left are taken up. Closes them in reverse.
 
-    Raises InvalidValue, and what the parts raise.
+    Raises InvalidValue, MasterKeyMissing, and what the parts raise.
     """
     limits = _limits(settings)
     with ExitStack() as stack:
         catalog = Catalog(f"sqlite:///{state_dir}/catalog.db", clock)
         stack.callback(catalog.close)
+        keyring = _open_keyring(state_dir / "master.key", catalog)
         fabric = stack.enter_context(open_host(settings, state_dir, clock))
         repositories = VaultRepositories(
-            LocalKeyring(state_dir / "master.key"),
+            keyring,
             clock,
             default_place=settings.repository or str(state_dir.absolute() / "vaults"),
             grace=limits.prune_grace,
@@ -51,6 +53,14 @@ def assemble(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Part
         engine.launch()
         stack.callback(engine.close)
         yield Parts(catalog=catalog, engine=engine, fabric=fabric, repositories=repositories)
+
+
+def _open_keyring(path: Path, catalog: Catalog) -> LocalKeyring:
+    """Return the keyring; its master key is made at the first start only. Raises MasterKeyMissing."""
+    vaults = len(catalog.list_vaults())
+    if vaults and not path.exists():
+        raise MasterKeyMissing(path=str(path), vaults=vaults)
+    return LocalKeyring(path)
 
 
 def _limits(settings: Settings) -> Limits:

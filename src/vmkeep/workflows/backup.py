@@ -20,6 +20,7 @@ from vmkeep.workflows.journal import Arguments, Json
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import IngestReport, Repository
 from vmkeep.workflows.restore_point_locks import locks_on_restore_points
+from vmkeep.workflows.vm_identity import follow_vm
 
 log = structlog.get_logger()
 
@@ -40,8 +41,9 @@ class Backup:
 
     def conduct(self, run: JobRun, arguments: Arguments) -> None:
         """Do the job; raises StepFailed."""
-        item = self._catalog.get_item(run.job.item_id)
-        run.step(TaskName.TAKE_SNAPSHOT, lambda: self._take_snapshot(run, item, arguments))
+        item_id = run.job.item_id
+        run.step(TaskName.TAKE_SNAPSHOT, lambda: self._take_snapshot(run, item_id, arguments))
+        item = self._catalog.get_item(item_id)
         run.step(TaskName.TRANSFER, lambda: self._transfer(run, item, arguments["point"]))
 
     def undo(self, run: JobRun, arguments: Arguments, failure: StepFailed) -> None:
@@ -70,11 +72,11 @@ class Backup:
         if points and self._catalog.get_item(job.item_id).state is ProtectionState.IR_PENDING:
             self._catalog.update_item(job.item_id, state=ProtectionState.PROTECTED)
 
-    def _take_snapshot(self, run: JobRun, item: ProtectedItem, arguments: Arguments) -> Json:
+    def _take_snapshot(self, run: JobRun, item_id: str, arguments: Arguments) -> Json:
         with run.task(TaskName.TAKE_SNAPSHOT) as cut_short:
+            item = follow_vm(self._pillars, run, self._catalog.get_item(item_id))
             restore_point = self._find_cut_short(run, item) if cut_short else None
             if restore_point is None:
-                item = self._catalog.get_item(item.id)  # it may have been stopped meanwhile
                 preflight.check(self._pillars, item)
                 restore_point = self._fabric.capture(
                     item.vm_uuid,

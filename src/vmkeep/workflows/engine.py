@@ -19,6 +19,7 @@ from vmkeep.model.machine import DiskFormat
 from vmkeep.model.outlook import Outlook
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier
 from vmkeep.model.restore_point import Warned
+from vmkeep.workflows.agreement import HostReport, check_host, repair_host
 from vmkeep.workflows.backup import Backup
 from vmkeep.workflows.collection_deletion import DeleteRestorePoints, points_of_machine, refuse_only_copies
 from vmkeep.workflows.deletion import DeleteItemData
@@ -203,6 +204,10 @@ class Engine:
         if job.status.running and job.operation is JobOperation.DELETE_BACKUP_DATA:
             raise CancelNotSupported(job=job.id, operation=job.operation)
         return self._catalog.request_cancel(job_id)
+
+    def check_host(self, *, repair: bool) -> HostReport:
+        """Compare chains, journal and catalog; with `repair`, make them agree where that is safe."""
+        return repair_host(self._pillars) if repair else check_host(self._pillars)
 
     def outlook(self, vm_uuid: str) -> Outlook:
         """Return what a backup of a VM would meet if it ran now; changes nothing. Raises VmNotFound."""

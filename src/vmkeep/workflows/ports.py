@@ -4,7 +4,7 @@ The suites in `tests/contracts` say what each call promises; every implementatio
 that workflows tell apart are known by code: `VmNotFound`, `VmVanished`, `WorkCancelled`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -69,6 +69,22 @@ class FabricPort(Protocol):
 
     def find_point(self, vm_uuid: str, point_id: str) -> RestorePoint | None:
         """Return a restore point this host holds, also one whose capture was cut short after its layers; or None."""
+        ...
+
+    def list_points(self, vm_uuid: str | None = None) -> Sequence[RestorePoint]:
+        """Return the restore points this host holds, of one VM or all, unfinished ones too."""
+        ...
+
+    def find_successor(self, vm_uuid: str, point_ids: Collection[str]) -> str | None:
+        """Return the VM that was defined on the disks of one that is gone, had it these points; None unless certain."""
+        ...
+
+    def take_over_points(self, vm_uuid: str, successor: str) -> None:
+        """Give a VM's restore points to its successor; done already is no error."""
+        ...
+
+    def check(self) -> Sequence[Warned]:
+        """Compare what the host has with what it should have."""
         ...
 
     def discard_capture(self, vm_uuid: str, point_id: str) -> None:

@@ -42,6 +42,18 @@ class Removal:
             dropped=dropped,
         )
 
+    @classmethod
+    def of_stray(cls, point: RestorePoint, item: ProtectedItem | None) -> "Removal":
+        """Return the removal of a restore point that no recovery point has."""
+        return cls(
+            item_id=item.id if item else "",
+            vault_id=item.vault_id if item else "",
+            point_id=point.id,
+            restore_point=point,
+            manifest_id="",
+            dropped=False,
+        )
+
     def to_json(self) -> dict[str, Json]:
         """Return the removal as JSON values."""
         return {

@@ -11,6 +11,7 @@ import structlog
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.model.protection import Policy, ProtectedItem, ProtectionState
 from vmkeep.model.retention import Expiry, plan_expiry
+from vmkeep.workflows.agreement import find_lost, find_strays
 from vmkeep.workflows.errors import Closing, ScopeLocked, name_locks
 from vmkeep.workflows.journal import Arguments, Journal, Json
 from vmkeep.workflows.pillars import Pillars
@@ -80,6 +81,8 @@ class Upkeep:
         """Return what goes now; locked restore points stay."""
         expiries = self._expiries(item, make_room=make_room)
         removals = [Removal.of(item, expiry.point, dropped=expiry.dropped) for expiry in expiries]
+        disagreements = [*find_lost(self._pillars, item), *find_strays(self._pillars, item)]
+        removals += [one.mending for one in disagreements if one.mending]
         locks = locks_on_restore_points(self._pillars, item)
         kept = [removal for removal in removals if locks and removal.restore_point]
         if kept:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.fabric.on_guests import qemu_img
 from vmkeep.fabric.errors import LayerInUse
-from vmkeep.fabric.image_lock import refuse_in_use
+from vmkeep.fabric.layer_use import remove_layer
 from vmkeep.fabric.nbd import NbdImage
 
 
@@ -17,10 +17,12 @@ def test_layer_that_is_open_for_writing_is_refused_and_a_closed_one_is_not(tmp_p
     spec = {"driver": "qcow2", "file": {"driver": "file", "filename": str(layer)}}
     user = NbdImage([f"json:{json.dumps(spec)}"], path=str(layer))
     with pytest.raises(LayerInUse, match=r"layer\.qcow2"):
-        refuse_in_use(str(layer))
+        remove_layer(str(layer))
+    assert layer.exists()
     user.close()
-    refuse_in_use(str(layer))
+    remove_layer(str(layer))
+    assert not layer.exists()
 
 
 def test_layer_that_does_not_exist_is_in_nobodys_use(tmp_path: Path) -> None:
-    refuse_in_use(str(tmp_path / "none.qcow2"))
+    remove_layer(str(tmp_path / "none.qcow2"))
