@@ -15,10 +15,10 @@ from vmkeep.model.job import Job, JobError, JobOperation, JobStatus, JobTask, Ta
 from vmkeep.model.machine import AgentState, Consistency, Disk, DiskFormat, MachineState, Nic, VirtualMachine
 from vmkeep.model.network import Network
 from vmkeep.model.outlook import Outlook, OutlookLine
-from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint, Vault
+from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint, Tier, Vault
 from vmkeep.model.restore_point import PointDisk, Warned
 from vmkeep.workflows.agreement import HostReport
-from vmkeep.workflows.errors import NotActivelyProtected
+from vmkeep.workflows.errors import NotActivelyProtected, OnlyCopyInCollection
 
 GIB = 2**30
 
@@ -142,9 +142,10 @@ class FakeEngine:
         *,
         new_name: str,
         network: str | None,
+        tier: Tier | None,
         reason: str,
     ) -> Job:
-        self.restores.append({"point": recovery_point.id, "name": new_name, "network": network})
+        self.restores.append({"point": recovery_point.id, "name": new_name, "network": network, "tier": tier})
         tasks = (TaskName.TRANSFER_BACK, TaskName.CREATE_VM)
         return self._maybe_finish(self._start(item, JobOperation.RESTORE, reason, tasks))
 
@@ -156,10 +157,17 @@ class FakeEngine:
         folder: Path,
         disk_format: DiskFormat,
         disk_names: tuple[str, ...] | None,
+        tier: Tier | None,
         reason: str,
     ) -> Job:
         self.restores.append(
-            {"point": recovery_point.id, "folder": folder, "format": disk_format, "disks": disk_names}
+            {
+                "point": recovery_point.id,
+                "folder": folder,
+                "format": disk_format,
+                "disks": disk_names,
+                "tier": tier,
+            }
         )
         return self._maybe_finish(self._start(item, JobOperation.RESTORE, reason, (TaskName.TRANSFER_BACK,)))
 
@@ -169,6 +177,20 @@ class FakeEngine:
             self.catalog.delete_recovery_point(item.id, point.id)
         self.catalog.delete_item(item.id)
         return self._maybe_finish(job)
+
+    def start_delete_restore_points(
+        self, item: ProtectedItem, restore_points: tuple[str, ...], *, force: bool, reason: str
+    ) -> Job:
+        points = [
+            point
+            for point in self.catalog.list_recovery_points(item.id)
+            if point.restore_point and point.restore_point.id in restore_points
+        ]
+        if not force and not all(point.manifest_id for point in points):
+            raise OnlyCopyInCollection(vm=item.vm_name, recovery_points=points[0].id)
+        for point in points:
+            self.catalog.put_recovery_point(replace(point, restore_point=None))
+        return self._maybe_finish(self._start(item, JobOperation.DELETE_RESTORE_POINTS, reason, ()))
 
     def outlook(self, vm_uuid: str) -> Outlook:
         item = self.catalog.find_item_for_vm(vm_uuid)

@@ -2,13 +2,20 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
 from azure.identity import ClientSecretCredential
+from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.recoveryservices import RecoveryServicesClient
 from azure.mgmt.recoveryservices.models import Sku, Vault, VaultProperties
 from azure.mgmt.recoveryservicesbackup import RecoveryServicesBackupClient
@@ -24,8 +31,11 @@ from azure.mgmt.recoveryservicesbackup.models import (
     ProtectedItemResource,
     RestoreRequestResource,
 )
+from azure.mgmt.resource.locks import ManagementLockClient
+from azure.mgmt.resource.locks.models import ManagementLockObject
 
 from tests.arm.running import Running, run_service
+from tests.catalog.records import RESTORE_POINT
 from vmkeep.client.credentials import Credentials, read_credentials
 from vmkeep.model.outlook import OutlookLine, Weight
 
@@ -53,13 +63,15 @@ class Sdk:
         self._vault_client = RecoveryServicesClient(self._credential, known.subscription, **where)
         self.vaults: Any = self._vault_client.vaults  # the SDK calls nearly every member optional
         self.backup: Any = RecoveryServicesBackupClient(self._credential, known.subscription, **where)
+        self.locks: Any = ManagementLockClient(self._credential, known.subscription, **where)
+        self.compute: Any = ComputeManagementClient(self._credential, known.subscription, **where)
         self.machine_id = (
             f"/subscriptions/{known.subscription}/resourceGroups/{GROUP}"
             "/providers/Microsoft.Compute/virtualMachines/web01"
         )
 
     def close(self) -> None:
-        for part in (self._credential, self._vault_client, self.backup):
+        for part in (self._credential, self._vault_client, self.backup, self.locks, self.compute):
             part.close()
 
     def create_vault(self) -> None:
@@ -131,7 +143,9 @@ def test_sdk_walks_from_vault_to_restore(sdk: Sdk, running: Running) -> None:
         target_virtual_machine_id=sdk.machine_id.replace("web01", "web01-copy"),
     )
     sdk.backup.restores.begin_trigger(*where, point.name, RestoreRequestResource(properties=restore)).result()
-    assert running.engine.restores == [{"point": point.name, "name": "web01-copy", "network": None}]
+    assert running.engine.restores == [
+        {"point": point.name, "name": "web01-copy", "network": None, "tier": None}
+    ]
 
 
 def test_sdk_stops_resumes_and_deletes(sdk: Sdk) -> None:
@@ -219,3 +233,35 @@ def test_sdk_with_a_wrong_secret_is_refused(running: Running) -> None:
     with pytest.raises(ClientAuthenticationError, match="AADSTS7000215"):
         stranger.vaults.get(GROUP, "main")
     stranger.close()
+
+
+def test_sdk_locks_and_deletes_a_restore_point_collection(sdk: Sdk, running: Running) -> None:
+    sdk.create_vault()
+    container, item = sdk.protect()
+    request = BackupRequestResource(properties=IaasVMBackupRequest())
+    sdk.backup.backups.trigger("main", GROUP, "Azure", container, item, request)
+    [protected] = running.catalog.list_items()
+    [point] = running.catalog.list_recovery_points(protected.id)
+    running.catalog.put_recovery_point(replace(point, restore_point=RESTORE_POINT))
+
+    [collection] = sdk.compute.restore_point_collections.list_all()
+    group, name = collection.id.split("/")[4], collection.name
+    assert (group, name) == ("AzureBackupRG_local_1", "AzureBackup_web01_1")
+    assert collection.source.id == sdk.machine_id
+    shown = sdk.compute.restore_point_collections.get(group, name, expand="restorePoints")
+    assert [one.name for one in shown.restore_points] == [RESTORE_POINT.id]
+
+    wanted = ManagementLockObject(level="CanNotDelete", notes="why")
+    locks = sdk.locks.management_locks
+    made = locks.create_or_update_at_resource_group_level(group, "keep", wanted)
+    assert (made.level, made.notes) == ("CanNotDelete", "why")
+    assert [one.id for one in locks.list_at_subscription_level()] == [made.id]
+    with pytest.raises(ResourceExistsError, match="following scope"):
+        sdk.compute.restore_point_collections.begin_delete(group, name).result()
+    locks.delete_at_resource_group_level(group, "keep")
+
+    sdk.compute.restore_point_collections.begin_delete(group, name).result()
+    assert list(sdk.compute.restore_point_collections.list(group)) == []
+    locks.create_or_update_by_scope(sdk.machine_id, "vm", wanted)
+    [left] = locks.list_at_resource_level(GROUP, "Microsoft.Compute", "", "virtualMachines", "web01")
+    assert left.id == locks.get_by_scope(sdk.machine_id, "vm").id

@@ -28,6 +28,7 @@ from vmkeep.catalog.errors import (
 )
 from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.job import JobError, JobOperation, JobStatus, TaskName, TaskStatus
+from vmkeep.model.lock import Lock, LockLevel
 from vmkeep.model.protection import ProtectionState
 from vmkeep.model.restore_point import PointDisk
 
@@ -325,3 +326,16 @@ def test_selected_disks_are_kept(protected: Catalog) -> None:
     assert protected.get_recovery_point(ITEM.id, POINT.id).known_disks == disks
     protected.put_recovery_point(POINT)
     assert [disk.name for disk in protected.get_recovery_point(ITEM.id, POINT.id).known_disks] == ["vda"]
+
+
+def test_locks_differ_by_scope_and_name_and_never_by_case(catalog: Catalog) -> None:
+    group = Lock("/subscriptions/s/resourceGroups/Local", "Keep", LockLevel.CAN_NOT_DELETE, START, "why")
+    other = replace(group, scope="/subscriptions/s")
+    assert [catalog.put_lock(lock) for lock in (group, other)] == [True, True]
+    assert catalog.find_lock(group.scope.lower(), "KEEP") == group
+    tighter = replace(group, scope=group.scope.upper(), name="keep", level=LockLevel.READ_ONLY)
+    assert not catalog.put_lock(tighter)
+    assert sorted(catalog.list_locks(), key=lambda lock: len(lock.scope)) == [other, tighter]
+    assert catalog.delete_lock(group.scope, group.name)
+    assert not catalog.delete_lock(group.scope, group.name)
+    assert catalog.list_locks() == [other]

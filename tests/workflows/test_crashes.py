@@ -95,6 +95,11 @@ def start_deletion(world: World, item: ProtectedItem, _folder: Path) -> Job:
     return world.engine.start_delete_item_data(item, reason="test")
 
 
+def start_collection_deletion(world: World, item: ProtectedItem, _folder: Path) -> Job:
+    points = tuple(point.restore_point.id for point in world.points(item) if point.restore_point)
+    return world.engine.start_delete_restore_points(item, points, reason="test")
+
+
 def _work_until_killed(root: Path, start: START, phase: str) -> None:
     world = World.open(root, SystemClock())
     world.engine.launch()
@@ -226,6 +231,17 @@ def test_killed_deletion_completes_at_the_next_start(tmp_path: Path, phase: str)
         [machine] = world.fabric.list_machines()
         assert world.fabric.layers(machine.uuid) == [None]
         assert list((tmp_path / "vaults").glob("*/manifests/*.json")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["merge: begun", "merge: done"])
+def test_killed_deletion_of_restore_points_completes_at_the_next_start(tmp_path: Path, phase: str) -> None:
+    kill_at(tmp_path, start_collection_deletion, phase)
+    with started_again(tmp_path) as (world, item, job):
+        assert item
+        assert (job.status, job.error) == (JobStatus.COMPLETED, None)
+        assert [point.tiers for point in world.points(item)] == [{Tier.VAULT}]
+        assert_undamaged(world, item)
 
 
 def _expire_until_killed(root: Path, phase: str) -> None:

@@ -15,7 +15,7 @@ from vmkeep.base.errors import InvalidValue
 from vmkeep.fabric.errors import DiskVanished
 from vmkeep.model.job import Job, JobStatus, TaskStatus
 from vmkeep.model.machine import DiskFormat
-from vmkeep.model.protection import ProtectedItem, RecoveryPoint
+from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier
 
 
 def backed_up(world: World, disks: dict[str, int] | None = None) -> tuple[ProtectedItem, RecoveryPoint]:
@@ -46,10 +46,12 @@ def restore_disks(
     item: ProtectedItem,
     point: RecoveryPoint,
     folder: Path,
+    *,
     names: tuple[str, ...] | None = None,
+    tier: Tier | None = None,
 ) -> Job:
     job = world.engine.start_restore_disks(
-        item, point, folder=folder, disk_format=DiskFormat.RAW, disk_names=names, reason="test"
+        item, point, folder=folder, disk_format=DiskFormat.RAW, disk_names=names, tier=tier, reason="test"
     )
     return world.ended(job)
 
@@ -93,6 +95,26 @@ def test_layers_whose_files_are_lost_are_replaced_by_the_vault(
     without_vault = restore_vm(world, item, instant_only(world, point), "other")
     assert without_vault.error
     assert without_vault.error.code == "DiskVanished"
+
+
+def test_a_tier_asked_for_by_name_is_the_one_that_is_read(world: World, tmp_path: Path) -> None:
+    item, point = backed_up(world)
+    for tier in Tier:
+        job = restore_disks(world, item, point, tmp_path / tier, tier=tier)
+        assert job.properties["Restored From"] == f"{tier} tier"
+        assert ("restore: chunk" in world.hook.seen) == (tier is Tier.VAULT)
+    vault_only = in_vault_only(world, point)
+    error = restore_disks(world, item, vault_only, tmp_path / "none", tier=Tier.INSTANT).error
+    assert error
+    assert error.code == "UserErrorInstantRpNotFound"
+    assert error.message == "Restore failed because the snapshot of the VM was not found"
+
+
+def test_instant_tier_is_read_without_opening_the_repository(world: World, tmp_path: Path) -> None:
+    item, point = backed_up(world)
+    world.hook.clear()
+    assert restore_disks(world, item, point, tmp_path).status is JobStatus.COMPLETED
+    assert "repository: opened" not in world.hook.seen
 
 
 def test_point_in_no_tier_is_refused(world: World) -> None:

@@ -1,5 +1,6 @@
 """What selecting disks promises: the chosen ones at one instant, each whole once, and restores that say what is missing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.fakes.fabric import BLOCK
@@ -74,6 +75,19 @@ def test_every_point_is_restored_with_the_disks_it_has(world: World) -> None:
     assert contents == {"vda": "a" + "." * 15, "vdb": "de" + "." * 6}
     assert "Detached Disks" not in job.properties
     job, contents = restore(world, item, oldest, f"{item.vm_name}-os")
+    assert contents == {"vda": "a" + "." * 15}
+    assert job.properties["Detached Disks"] == "vdb (LUN 0): not in the recovery point"
+
+
+def test_point_that_is_in_the_vault_only_still_knows_which_disk_it_has_not(world: World) -> None:
+    item = protect(world, WITHOUT_DATA)
+    world.back_up(item)
+    [point] = world.points(item)
+    assert point.restore_point
+    world.fabric.lose_layers(item.vm_uuid, point.restore_point.id)
+    world.catalog.put_recovery_point(replace(point, restore_point=None))
+    [point] = world.points(item)
+    job, contents = restore(world, item, point, f"{item.vm_name}-vault")
     assert contents == {"vda": "a" + "." * 15}
     assert job.properties["Detached Disks"] == "vdb (LUN 0): not in the recovery point"
 

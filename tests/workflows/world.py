@@ -11,11 +11,13 @@ from tests.fakes.repository import FakeRepositories, FakeRepository
 from vmkeep.base.clock import Clock
 from vmkeep.base.ids import new_guid
 from vmkeep.catalog import Catalog
+from vmkeep.model.collection import CollectionPlace
 from vmkeep.model.job import Job
 from vmkeep.model.protection import Policy, ProtectedItem, ProtectionState, RecoveryPoint, Vault
 from vmkeep.workflows import Engine, Limits
 
 PATIENCE_S = 20
+PLACE = CollectionPlace(subscription="s", location="local")
 LIMITS = Limits(
     transfers_at_once=2,
     disk_bytes=1024 * BLOCK,
@@ -84,6 +86,7 @@ class World:
             dbos_url=f"sqlite:///{root}/work.db",
             limits=LIMITS,
             restored_dir=root / "restored",
+            place=PLACE,
             on_step=hook,
         )
         return cls(root, clock, hook, catalog, fabric, repositories, engine)

@@ -1,10 +1,12 @@
 """Puts the API together: routes, and round them paths, tokens and request ids."""
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.types import ASGIApp
 
 from vmkeep.arm import envelope
-from vmkeep.arm.compute import machines
+from vmkeep.arm.authorization import locks
+from vmkeep.arm.authorization.lock_guard import refuse_locked
+from vmkeep.arm.compute import collections, machines
 from vmkeep.arm.correlation import Correlation
 from vmkeep.arm.identity import discovery, token_endpoint
 from vmkeep.arm.identity.guard import TokenGuard
@@ -23,7 +25,7 @@ from vmkeep.arm.recoveryservices import (
     vaults,
     vmkeep_repository,
 )
-from vmkeep.arm.resources import subscriptions
+from vmkeep.arm.resources import inventory, subscriptions
 from vmkeep.arm.service import Service
 from vmkeep.arm.vmkeepfabric import networks
 from vmkeep.base.units import MIB
@@ -33,7 +35,10 @@ ROUTERS: tuple[APIRouter, ...] = (
     discovery.router,
     token_endpoint.router,
     subscriptions.router,
+    inventory.router,
+    locks.router,
     machines.router,
+    collections.router,
     networks.router,
     vaults.router,
     policies.router,
@@ -53,7 +58,12 @@ ROUTERS: tuple[APIRouter, ...] = (
 def routes_app() -> FastAPI:
     """Return the routes alone, without service and guards."""
     app = FastAPI(
-        title="vmkeep", docs_url=None, redoc_url=None, openapi_url=None, max_body_size=MAX_BODY_BYTES
+        title="vmkeep",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        max_body_size=MAX_BODY_BYTES,
+        dependencies=[Depends(refuse_locked)],
     )
     for router in ROUTERS:
         app.include_router(router)

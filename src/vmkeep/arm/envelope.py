@@ -20,7 +20,17 @@ log = structlog.get_logger()
 _STATUS = {AuthenticationFailed.code: 401, InvalidClient.code: 401, TooManyFailures.code: 429}
 _ENDINGS = {
     404: ("NotFound",),
-    409: ("InUse", "Exists", "NotEmpty", "InProgress", "Taken", "DifferentVault", "NotActivelyProtected"),
+    409: (
+        "InUse",
+        "Exists",
+        "NotEmpty",
+        "InProgress",
+        "Taken",
+        "DifferentVault",
+        "NotActivelyProtected",
+        "ScopeLocked",
+        "OnlyCopyInCollection",
+    ),
 }
 
 

@@ -52,11 +52,18 @@ class FinishedOperations:
 
 def accepted(request: Request, base: str, operation_id: str) -> Response:
     """Return 202 with the pair of URLs to poll under the resource `base`."""
+    return accepted_at(
+        request, f"{base}/operationsStatus/{operation_id}", f"{base}/operationResults/{operation_id}"
+    )
+
+
+def accepted_at(request: Request, status_path: str, result_path: str) -> Response:
+    """Return 202 with the pair of URLs to poll; `result_path` may carry a query."""
     root = str(request.base_url).rstrip("/")
-    version = request.query_params.get("api-version", "2026-10-01")
+    version = "api-version=" + request.query_params.get("api-version", "2026-10-01")
     urls = {
-        "Azure-AsyncOperation": f"{root}{base}/operationsStatus/{operation_id}?api-version={version}",
-        "Location": f"{root}{base}/operationResults/{operation_id}?api-version={version}",
+        "Azure-AsyncOperation": f"{root}{status_path}?{version}",
+        "Location": f"{root}{result_path}{'&' if '?' in result_path else '?'}{version}",
     }
     return Response(status_code=202, headers={**urls, "Retry-After": str(RETRY_AFTER_S)})
 

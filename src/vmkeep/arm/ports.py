@@ -10,7 +10,7 @@ from vmkeep.model.job import Job
 from vmkeep.model.machine import DiskFormat, VirtualMachine
 from vmkeep.model.network import Network
 from vmkeep.model.outlook import Outlook
-from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Vault
+from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier, Vault
 from vmkeep.model.restore_point import Warned
 
 
@@ -74,6 +74,7 @@ class EnginePort(Protocol):
         *,
         new_name: str,
         network: str | None,
+        tier: Tier | None,
         reason: str,
     ) -> Job:
         """Start making a new VM out of a recovery point."""
@@ -87,6 +88,7 @@ class EnginePort(Protocol):
         folder: Path,
         disk_format: DiskFormat,
         disk_names: tuple[str, ...] | None,
+        tier: Tier | None,
         reason: str,
     ) -> Job:
         """Start writing a recovery point's disks to a folder of the host."""
@@ -94,6 +96,12 @@ class EnginePort(Protocol):
 
     def start_delete_item_data(self, item: ProtectedItem, *, reason: str) -> Job:
         """Start deleting an item and all its recovery points."""
+        ...
+
+    def start_delete_restore_points(
+        self, item: ProtectedItem, restore_points: tuple[str, ...], *, force: bool, reason: str
+    ) -> Job:
+        """Start deleting restore points by id; raises OnlyCopyInCollection unless forced."""
         ...
 
     def check_host(self, *, repair: bool) -> HostReport:

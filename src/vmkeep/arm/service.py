@@ -13,6 +13,7 @@ from vmkeep.arm.operations import FinishedOperations
 from vmkeep.arm.ports import EnginePort, FabricPort, RepositoriesPort
 from vmkeep.base.clock import Clock
 from vmkeep.catalog import Catalog
+from vmkeep.model.collection import CollectionPlace
 from vmkeep.model.protection import Vault
 
 
@@ -51,9 +52,19 @@ class Service:
         """Return the wire name of one of this host's VMs."""
         return MachineName(resource_group=self.resource_group, name=vm_name)
 
+    @property
+    def place(self) -> CollectionPlace:
+        """Names the restore point collections."""
+        return CollectionPlace(self.subscription, self.location)
+
     def resource_groups(self) -> list[str]:
-        """Return the resource groups there are: the VMs' own and those of the vaults."""
+        """Return the resource groups there are: the VMs' own, those of the vaults, and that of restore points.
+
+        The last is there from an item's first recovery point on.
+        """
         others = {vault.resource_group for vault in self.catalog.list_vaults()} - {self.resource_group}
+        if any(item.last_recovery_point for item in self.catalog.list_items()):
+            others.add(self.place.resource_group)
         return [self.resource_group, *sorted(others)]
 
 

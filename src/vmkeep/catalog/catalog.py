@@ -4,12 +4,21 @@ from vmkeep.base.clock import Clock
 from vmkeep.catalog.database import Database
 from vmkeep.catalog.items import ItemRecords
 from vmkeep.catalog.jobs import JobRecords
+from vmkeep.catalog.locks import LockRecords
 from vmkeep.catalog.recovery_points import RecoveryPointRecords
 from vmkeep.catalog.settings import SettingRecords
 from vmkeep.catalog.vaults import PolicyRecords, VaultRecords
 
 
-class Catalog(VaultRecords, PolicyRecords, ItemRecords, RecoveryPointRecords, JobRecords, SettingRecords):
+class Catalog(
+    VaultRecords,
+    PolicyRecords,
+    ItemRecords,
+    RecoveryPointRecords,
+    JobRecords,
+    SettingRecords,
+    LockRecords,
+):
     """Keeps the model's records and hands them back. Safe to use from many threads and processes.
 
     `url` is SQLAlchemy's: `sqlite:////var/lib/vmkeep/catalog.db`, `postgresql://user@host/database`.

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from vmkeep.catalog.columns import Structure, UtcTime, Word
 from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.job import JobError, JobOperation, JobStatus, JobTask, TaskName, TaskStatus
+from vmkeep.model.lock import LockLevel
 from vmkeep.model.machine import Consistency
 from vmkeep.model.protection import ProtectionState
 from vmkeep.model.restore_point import PointDisk, RestorePoint, Warned
@@ -164,3 +165,14 @@ settings = Table(
     Column("key", String, primary_key=True),
     Column("value", String, nullable=False),
 )
+
+locks = Table(
+    "locks",
+    metadata,
+    Column("scope", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("level", Word(LockLevel), nullable=False),
+    Column("created", UtcTime, nullable=False),
+    Column("notes", Text, nullable=False),
+)
+Index("locks_by_scope", func.lower(locks.c.scope), func.lower(locks.c.name), unique=True)

@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from vmkeep.cli import fabric, job, policy, protection, recoverypoint, repository, restore, up, vault, vm
+from vmkeep.cli import (
+    fabric,
+    job,
+    lock,
+    policy,
+    protection,
+    recoverypoint,
+    repository,
+    resource,
+    restore,
+    restore_point,
+    up,
+    vault,
+    vm,
+)
 from vmkeep.cli.commands import group
 
 app = group("Back up, restore and diagnose running VMs on QEMU/KVM, with Azure Backup's words.")
@@ -19,7 +33,11 @@ app.add_typer(protection.app, name="protection")
 app.add_typer(job.app, name="job")
 app.add_typer(recoverypoint.app, name="recoverypoint")
 app.add_typer(restore.app, name="restore")
+app.add_typer(restore_point.app, name="restore-point")
 app.add_typer(repository.app, name="repository")
+app.add_typer(lock.app, name="lock")
+app.add_typer(resource.app, name="resource")
+app.add_typer(resource.group_app, name="group")
 
 
 def _version(wanted: bool) -> None:

@@ -13,6 +13,18 @@ class Output(StrEnum):
     JSON = "json"
 
 
+class RestoreTier(StrEnum):
+    """Where a restore reads from."""
+
+    INSTANT = "instant"
+    VAULT = "vault"
+
+    @property
+    def wire(self) -> str:
+        """Azure's word."""
+        return {RestoreTier.INSTANT: "InstantRP", RestoreTier.VAULT: "HardenedRP"}[self]
+
+
 OUTPUT = "vmkeep.output"
 """Where a command's context keeps how answers are printed, for those who print its errors."""
 
@@ -38,4 +50,12 @@ VaultOption = Annotated[
 ]
 NoWaitOption = Annotated[bool, typer.Option("--no-wait", help="Return as soon as the job has started.")]
 PointOption = Annotated[str, typer.Option("--recovery-point", help="Id of the recovery point, or 'latest'.")]
+TierOption = Annotated[
+    RestoreTier | None,
+    typer.Option(
+        "--tier",
+        case_sensitive=False,
+        help="instant (the host's own layers) or vault; default: instant when there is one.",
+    ),
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -8,12 +8,26 @@ import typer
 from vmkeep.cli.commands import example, group
 from vmkeep.cli.connection import connect
 from vmkeep.cli.job_report import follow
-from vmkeep.cli.options import NoWaitOption, Output, OutputOption, PointOption, VaultOption, VmOption
+from vmkeep.cli.options import (
+    NoWaitOption,
+    Output,
+    OutputOption,
+    PointOption,
+    TierOption,
+    VaultOption,
+    VmOption,
+)
 
 app = group("Restore a VM or its disks.")
 
 
-@app.command("vm", epilog=example("vmkeep restore vm --vm web01 --recovery-point latest --name web01-copy"))
+@app.command(
+    "vm",
+    epilog=example(
+        "vmkeep restore vm --vm web01 --name web01-copy",
+        "vmkeep restore vm --vm web01 --recovery-point latest --name web01-copy --tier vault",
+    ),
+)
 def restore_vm(
     context: typer.Context,
     vm: VmOption,
@@ -22,6 +36,7 @@ def restore_vm(
     network: Annotated[
         str | None, typer.Option(help="Network of the new VM; default: as in the backup.")
     ] = None,
+    tier: TierOption = None,
     vault: VaultOption = None,
     no_wait: NoWaitOption = False,
     output: OutputOption = Output.TABLE,
@@ -30,7 +45,8 @@ def restore_vm(
     backup = connect(context)
     found, item = backup.item(vm, vault)
     point = backup.point(item, recovery_point)
-    follow(backup, found, backup.restore_vm(point, item, name, network), output, wait=not no_wait)
+    job = backup.restore_vm(point, item, name, network=network, tier=tier and tier.wire)
+    follow(backup, found, job, output, wait=not no_wait)
 
 
 @app.command(
@@ -51,6 +67,7 @@ def restore_disks(
     disk: Annotated[
         list[str] | None, typer.Option("--disk", help="Only this disk, such as vda; may be repeated.")
     ] = None,
+    tier: TierOption = None,
     vault: VaultOption = None,
     no_wait: NoWaitOption = False,
     output: OutputOption = Output.TABLE,
@@ -59,5 +76,7 @@ def restore_disks(
     backup = connect(context)
     found, item = backup.item(vm, vault)
     point = backup.point(item, recovery_point)
-    job = backup.restore_disks(point, item, str(to.absolute()), disk_format, disk or [])
+    job = backup.restore_disks(
+        point, item, str(to.absolute()), disk_format, disks=disk or [], tier=tier and tier.wire
+    )
     follow(backup, found, job, output, wait=not no_wait)

@@ -204,7 +204,9 @@ class Backup:
         listing = f"vmkeep recoverypoint list --vm {vm}"
         return one_named(points, name, "recovery point", listing)
 
-    def restore_vm(self, point: Json, item: Json, name: str, network: str | None) -> str:
+    def restore_vm(
+        self, point: Json, item: Json, name: str, *, network: str | None = None, tier: str | None = None
+    ) -> str:
         """Start making a new VM; returns the job's id."""
         source = item["properties"]["sourceResourceId"]
         target = f"{source.rpartition('/')[0]}/{name}"
@@ -215,13 +217,19 @@ class Backup:
         }
         if network:
             properties["virtualNetworkId"] = network
+        if tier:
+            properties["vmkeep"] = {"tier": tier}
         return self._restore(point, properties)
 
-    def restore_disks(self, point: Json, item: Json, folder: str, form: str, disks: list[str]) -> str:
+    def restore_disks(
+        self, point: Json, item: Json, folder: str, form: str, *, disks: list[str], tier: str | None = None
+    ) -> str:
         """Start writing disks to a folder of the host; returns the job's id."""
         ours: Json = {"targetFolder": folder, "diskFormat": form}
         if disks:
             ours["diskNames"] = disks
+        if tier:
+            ours["tier"] = tier
         source = item["properties"]["sourceResourceId"]
         return self._restore(
             point, {"recoveryType": "RestoreDisks", "sourceResourceId": source, "vmkeep": ours}

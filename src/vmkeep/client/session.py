@@ -56,9 +56,9 @@ class Session:
         """Call an action and wait until it is in force; `long` ones may take hours to answer."""
         return self._settled(self._call("POST", path, body=body or {}, timeout=_LONG if long else _TIMEOUT))
 
-    def delete(self, path: str) -> Json:
+    def delete(self, path: str, **query: str) -> Json:
         """Delete a resource and wait until it is gone."""
-        return self._settled(self._call("DELETE", path))
+        return self._settled(self._call("DELETE", path, query=query))
 
     def _settled(self, response: httpx.Response) -> Json:
         """Follow the operation, if there is one; return its last state, else the body."""

@@ -40,6 +40,7 @@ class Fabric:
         clock: Clock,
         wire: WireServer | None,
         freeze_limit_s: float = 10.0,
+        merge_mib_s: int = 0,
     ) -> None:
         self._host = Host(uri)
         self._wire = wire
@@ -49,7 +50,7 @@ class Fabric:
         self._readers = Readers()
         self._succession = Succession(self._host, self._journal)
         self._inventory = Inventory(self._host, wire)
-        self._merger = Merger(self._host, self._journal, self._readers, clock)
+        self._merger = Merger(self._host, self._journal, self._readers, clock, merge_mib_s)
         self._capturer = Capturer(self._host, self._journal, self._merger, wire, clock, freeze_limit_s)
         self._turns: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
 

@@ -12,6 +12,7 @@ from vmkeep.fabric.chain import Chain, Fold, above, block_indexes, format_of, pa
 from vmkeep.fabric.domain_xml import attribute, parse, unparse
 from vmkeep.fabric.errors import DiskBusy, MergeIncomplete, VmSaved
 from vmkeep.fabric.host import Connection, Domain, translated
+from vmkeep.fabric.pace import Pace
 from vmkeep.model.machine import DiskFormat
 
 log = structlog.get_logger()
@@ -48,8 +49,12 @@ def active_chain(domain: Domain, disk: str) -> Chain:
     return tuple(known.get(path) or read_chain(path, DiskFormat.QCOW2)[-1] for path in named)
 
 
-def fold(connection: Connection, domain: Domain, work: Fold, *, clock: Clock, tick: Tick) -> None:
+def fold(
+    connection: Connection, domain: Domain, work: Fold, *, clock: Clock, tick: Tick, mib_s: int = 0
+) -> None:
     """Fold a layer that is in the VM's chain right above `work.lower`; safe to do again after any interruption.
+
+    `mib_s` limits the copying under a running VM, in MiB per second; 0 is as fast as it goes.
 
     Raises DiskBusy, VmSaved, MergeIncomplete, ImageUnreadable, VmVanished, HypervisorUnreachable, HypervisorRefused,
     and whatever `tick` raises.
@@ -57,7 +62,7 @@ def fold(connection: Connection, domain: Domain, work: Fold, *, clock: Clock, ti
     with translated(f"merge {work.upper}", vm_uuid=domain.UUIDString()):
         chain = active_chain(domain, work.disk)
         if domain.isActive():
-            _fold_live(domain, work, clock, tick)
+            _fold_live(domain, work, clock, tick, mib_s)
             shrunk = _shrunk_size(chain, work)
             if shrunk and work.upper == chain[-1].path:
                 domain.blockResize(work.disk, shrunk, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
@@ -91,7 +96,7 @@ def _shrunk_size(chain: Chain, work: Fold) -> int:
     return sizes[work.upper] if sizes[work.upper] < sizes[work.lower] else 0
 
 
-def _fold_live(domain: Domain, work: Fold, clock: Clock, tick: Tick) -> None:
+def _fold_live(domain: Domain, work: Fold, clock: Clock, tick: Tick, mib_s: int) -> None:
     _end_leftover_job(domain, work, clock)
     disk = disk_element(parse(domain.XMLDesc()), work.disk)
     if disk is None:
@@ -100,9 +105,10 @@ def _fold_live(domain: Domain, work: Fold, clock: Clock, tick: Tick) -> None:
     active = same(attribute(disk, "source", "file")) == work.upper
     base, top = (f"{work.disk}[{indexes[path]}]" for path in (work.lower, work.upper))
     flags = libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE if active else 0
-    domain.blockCommit(work.disk, base, None if active else top, 0, flags)
+    domain.blockCommit(work.disk, base, None if active else top, mib_s, flags)
+    pace = Pace(mib_s, clock.monotonic()) if active and mib_s else None
     try:
-        _await_job(domain, work, clock, tick, until_ready=active)
+        _await_job(domain, work, clock, tick, until_ready=active, pace=pace)
     except BaseException:
         _abort(domain, work)
         raise
@@ -110,10 +116,16 @@ def _fold_live(domain: Domain, work: Fold, clock: Clock, tick: Tick) -> None:
         domain.blockJobAbort(work.disk, libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
 
 
-def _await_job(domain: Domain, work: Fold, clock: Clock, tick: Tick, *, until_ready: bool) -> None:
+def _await_job(
+    domain: Domain, work: Fold, clock: Clock, tick: Tick, *, until_ready: bool, pace: Pace | None
+) -> None:
     """Return when the job is gone, or when it is ready to pivot."""
     while info := domain.blockJobInfo(work.disk, 0):
         tick(info["cur"], info["end"])
+        faster = pace and pace.find_faster(info["end"] - info["cur"], clock.monotonic())
+        if faster:
+            log.info("fabric.merge.faster", vm=domain.name(), disk=work.disk, mib_s=faster)
+            domain.blockJobSetSpeed(work.disk, faster, 0)
         if until_ready and info["cur"] == info["end"] and _mirror_is_ready(domain, work.disk):
             return
         clock.sleep(POLL_S)

@@ -63,6 +63,8 @@ class Merger:
     journal: PointJournal
     readers: Readers
     clock: Clock
+    mib_s: int = 0
+    """Limit of the copying under a running VM, in MiB per second; 0: none."""
 
     def drop(self, vm_uuid: str, point_id: str, *, on_bytes: OnBytes, cancelled: Callable[[], bool]) -> None:
         """Let a restore point go, complete or not; nothing happens when there is none.
@@ -112,7 +114,7 @@ class Merger:
             if user is not None:  # the VM was redefined with another UUID, or its disk has another name
                 domain, chain, work = user.domain, user.chain, replace(work, disk=user.disk)
         if domain is not None and above(paths(chain), work.lower) == work.upper:
-            fold(self.host.connection(), domain, work, clock=self.clock, tick=tick)
+            fold(self.host.connection(), domain, work, clock=self.clock, tick=tick, mib_s=self.mib_s)
             return True
         if work.upper in paths(chain):
             return _left_behind(record, work, "the VM's disk needs it, but not right above what was frozen")

@@ -13,6 +13,8 @@ class JobOperation(StrEnum):
     CONFIGURE_BACKUP = "ConfigureBackup"
     DISABLE_BACKUP = "DisableBackup"
     DELETE_BACKUP_DATA = "DeleteBackupData"
+    DELETE_RESTORE_POINTS = "DeleteRestorePoints"
+    """Ours: Azure deletes restore point collections without a backup job."""
 
 
 class JobStatus(StrEnum):

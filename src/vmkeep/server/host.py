@@ -39,6 +39,7 @@ def open_host(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Fab
         clock=clock,
         wire=wire,
         freeze_limit_s=settings.freeze_limit_s,
+        merge_mib_s=settings.merge_mib_s,
     )
     wire.start()
     try:

@@ -30,6 +30,12 @@ class Settings:
     freeze_limit_s: Annotated[float, "Seconds after which the host thaws a guest that is still frozen."] = (
         10.0
     )
+    merge_mib_s: Annotated[
+        int, "MiB per second at which layers are merged under a running VM; 0 is without limit."
+    ] = 32
+    collection_delete_s: Annotated[
+        float, "Seconds one deletion of a restore point collection may take; the next one goes on."
+    ] = 600.0
     disk_limit_gb: Annotated[
         int, "Largest disk that is backed up, in GB; 4095 as Azure Backup once had it, up to 65536 (64 TB)."
     ] = 4095

@@ -10,7 +10,9 @@ from vmkeep.base.units import GIB
 from vmkeep.catalog import Catalog
 from vmkeep.keyvault.errors import MasterKeyMissing
 from vmkeep.keyvault.local_keyring import LocalKeyring
+from vmkeep.model.collection import CollectionPlace
 from vmkeep.server.host import open_host
+from vmkeep.server.identity import ensure_installation
 from vmkeep.server.parts import Parts
 from vmkeep.server.repositories import VaultRepositories
 from vmkeep.server.settings import Settings
@@ -46,6 +48,7 @@ def assemble(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Part
             dbos_url=f"sqlite:///{state_dir}/workflows.db",
             limits=limits,
             restored_dir=restored,
+            place=CollectionPlace(ensure_installation(catalog).subscription, settings.location),
         )
         engine.launch()
         stack.callback(engine.close)
@@ -65,4 +68,8 @@ def _limits(settings: Settings) -> Limits:
         raise InvalidValue(
             what="setting disk_limit_gb", value=str(settings.disk_limit_gb), why=f"write 1 to {MOST_GB}"
         )
-    return Limits(transfers_at_once=settings.transfers, disk_bytes=settings.disk_limit_gb * GIB)
+    return Limits(
+        transfers_at_once=settings.transfers,
+        disk_bytes=settings.disk_limit_gb * GIB,
+        collection_delete_s=settings.collection_delete_s,
+    )

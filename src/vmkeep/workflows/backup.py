@@ -19,6 +19,7 @@ from vmkeep.workflows.job_run import JobRun, StepFailed
 from vmkeep.workflows.journal import Arguments, Json
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import IngestReport, Repository
+from vmkeep.workflows.restore_point_locks import locks_on_restore_points
 from vmkeep.workflows.vm_identity import follow_vm
 
 log = structlog.get_logger()
@@ -46,10 +47,10 @@ class Backup:
         run.step(TaskName.TRANSFER, lambda: self._transfer(run, item, arguments["point"]))
 
     def undo(self, run: JobRun, arguments: Arguments, failure: StepFailed) -> None:
-        """Leave no capture without a recovery point, and nothing at all of a cancelled backup."""
+        """Leave no capture without a recovery point, and of a cancelled backup nothing but what is locked."""
         item = self._catalog.get_item(run.job.item_id)
         point = self._catalog.find_recovery_point(item.id, arguments["point"])
-        if point is not None and failure.error is not None:
+        if point is not None and (failure.error or locks_on_restore_points(self._pillars, item)):
             return
         if point is not None:
             self._catalog.delete_recovery_point(item.id, point.id)

@@ -7,6 +7,7 @@ from vmkeep.workflows.job_run import JobRun, StepFailed
 from vmkeep.workflows.journal import Arguments, Json
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.removal import Removal, remove
+from vmkeep.workflows.restore_point_locks import refuse_locked
 
 
 class DeleteItemData:
@@ -35,7 +36,10 @@ class DeleteItemData:
 
     def _plan(self, item_id: str) -> Json:
         item = self._catalog.get_item(item_id)
-        oldest_first = reversed(self._catalog.list_recovery_points(item_id))
+        points = self._catalog.list_recovery_points(item_id)
+        if any(point.restore_point for point in points):
+            refuse_locked(self._pillars, item)
+        oldest_first = reversed(points)
         return [Removal.of(item, point, dropped=True).to_json() for point in oldest_first]
 
     def _remove(self, removal: Removal) -> Json:

@@ -13,15 +13,22 @@ from vmkeep.base.errors import InvalidValue, VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.catalog import Catalog
 from vmkeep.catalog.errors import OperationInProgress
+from vmkeep.model.collection import CollectionPlace
 from vmkeep.model.job import Job, JobOperation, JobStatus, JobTask, TaskName
 from vmkeep.model.machine import DiskFormat
 from vmkeep.model.outlook import Outlook
-from vmkeep.model.protection import ProtectedItem, RecoveryPoint
+from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier
 from vmkeep.model.restore_point import Warned
 from vmkeep.workflows.agreement import HostReport, check_host, repair_host
 from vmkeep.workflows.backup import Backup
+from vmkeep.workflows.collection_deletion import DeleteRestorePoints, points_of_machine, refuse_only_copies
 from vmkeep.workflows.deletion import DeleteItemData
-from vmkeep.workflows.errors import CancelNotSupported, JobInterrupted, NotActivelyProtected
+from vmkeep.workflows.errors import (
+    CancelNotSupported,
+    JobInterrupted,
+    NotActivelyProtected,
+    RestorePointLimitReached,
+)
 from vmkeep.workflows.job_run import JobRun, StepFailed
 from vmkeep.workflows.journal import Arguments, Journal, WorkflowState
 from vmkeep.workflows.limits import Limits
@@ -68,17 +75,19 @@ class Engine:
         dbos_url: str,
         limits: Limits | None = None,
         restored_dir: Path,
+        place: CollectionPlace,
         on_step: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`on_step` hears of each step being begun, done and journaled: crash tests stop there."""
         self._catalog = catalog
         self._clock = clock
-        self._pillars = Pillars(catalog, fabric, repositories, clock, limits or Limits(), restored_dir)
+        self._pillars = Pillars(catalog, fabric, repositories, clock, limits or Limits(), restored_dir, place)
         self._kinds: dict[str, JobKind] = {
             "backup": Backup(self._pillars),
             "restore-vm": RestoreVm(self._pillars),
             "restore-disks": RestoreDisks(self._pillars),
             "delete-item-data": DeleteItemData(self._pillars),
+            "delete-restore-points": DeleteRestorePoints(self._pillars),
         }
         self._journal = Journal(dbos_url, upkeep_look_s=self._pillars.limits.upkeep_look_s, on_step=on_step)
         for name, kind in self._kinds.items():
@@ -118,6 +127,7 @@ class Engine:
         *,
         new_name: str,
         network: str | None = None,
+        tier: Tier | None = None,
         reason: str,
         folder: Path | None = None,
     ) -> Job:
@@ -135,6 +145,7 @@ class Engine:
             "name": new_name,
             "network": network,
             "folder": str(target),
+            "tier": tier,
         }
         properties = {
             "Recovery Point": recovery_point.id,
@@ -151,6 +162,7 @@ class Engine:
         folder: Path,
         disk_format: DiskFormat,
         disk_names: tuple[str, ...] | None = None,
+        tier: Tier | None = None,
         reason: str,
     ) -> Job:
         """Start writing disks of a recovery point as files `<disk>.<format>` of a folder; raises OperationInProgress."""
@@ -161,6 +173,7 @@ class Engine:
             "makes_folder": not target.exists(),
             "format": disk_format.value,
             "disks": disk_names and list(disk_names),
+            "tier": tier,
         }
         properties = {"Recovery Point": recovery_point.id, "Target Folder": str(target)}
         return self._start("restore-disks", item, reason, arguments, properties)
@@ -168,6 +181,22 @@ class Engine:
     def start_delete_item_data(self, item: ProtectedItem, *, reason: str) -> Job:
         """Start deleting an item and all its recovery points; raises OperationInProgress."""
         return self._start("delete-item-data", item, reason, {}, {})
+
+    def start_delete_restore_points(
+        self, item: ProtectedItem, restore_points: tuple[str, ...], *, force: bool = False, reason: str
+    ) -> Job:
+        """Start deleting restore points of an item's VM by id; recovery points that are in a vault stay there.
+
+        Raises OperationInProgress, and OnlyCopyInCollection unless forced.
+        """
+        points = [
+            point
+            for point in points_of_machine(self._catalog, item.vm_uuid)
+            if point.restore_point is not None and point.restore_point.id in restore_points
+        ]
+        refuse_only_copies(item.vm_name, points, force=force)
+        arguments = {"points": [[point.item_id, point.id] for point in points], "force": force}
+        return self._start("delete-restore-points", item, reason, arguments, {})
 
     def stop(self, job_id: str) -> Job:
         """Ask a job to stop; raises JobNotFound, JobNotInProgress, CancelNotSupported."""
@@ -249,7 +278,9 @@ class Engine:
         if job.operation is JobOperation.DELETE_BACKUP_DATA:
             self._journal.enqueue(f"{job.id}-prune", PRUNE, {"vault": job.vault_id, "attempt": 1})
         else:
-            self._journal.enqueue(f"{job.id}-expire", EXPIRE, {"item": job.item_id})
+            limited = job.error is not None and job.error.code == RestorePointLimitReached.code
+            arguments = {"item": job.item_id, "make_room": limited}
+            self._journal.enqueue(f"{job.id}-expire", EXPIRE, arguments)
 
     def _abandon(self, job: Job, why: str) -> None:
         """End a job that nobody will carry on, and undo its capture."""

@@ -3,7 +3,10 @@
     NotActivelyProtected · VmNotProtected               nobody wants the backup
     UnsupportedDiskSize · TooManyDisks                  refused before the guest is touched
     RestorePointLimitReached                            the same
-    RecoveryPointUnusable · VmNameTaken · TargetTaken   a restore that cannot be done
+    ScopeLocked · OnlyCopyInCollection                  restore points that must not be deleted
+    CollectionDeletionTimedOut                          not all were deleted in the time there was
+    RecoveryPointUnusable · InstantRestorePointNotFound
+    VmNameTaken · TargetTaken                           a restore that cannot be done
     JobInterrupted                                      vmkeep stopped and cannot take the job up again
     CancelNotSupported                                  the job runs to its end
     InternalFailure                                     a mistake of ours
@@ -11,11 +14,14 @@
 `Cancelled` and `Closing` are no errors: they unwind a running step.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.base.units import GIB
 from vmkeep.model.job import JobOperation
+from vmkeep.model.lock import Change, Lock
 
 
 class Cancelled(Exception):
@@ -92,6 +98,32 @@ class TooManyDisks(VmkeepError):
     limit: int
 
 
+class LimitCause(StrEnum):
+    """Why a VM came to have as many restore points as it may have."""
+
+    LOCK = "lock"
+    SEVERAL_BACKUPS_A_DAY = "several-backups-a-day"
+    CLEAN_UP_BEHIND = "clean-up-behind"
+    """Restore points have expired, nothing forbids to merge them, and they are not merged yet."""
+
+
+_LIMIT_REMEDY = {
+    LimitCause.LOCK: (
+        "A lock prevents the automatic clean-up of restore points: {e.locks}. Remove it with "
+        "`vmkeep lock delete`, then start a backup on demand: it starts the clean-up, and may itself fail once more."
+    ),
+    LimitCause.SEVERAL_BACKUPS_A_DAY: (
+        "Several backups a day are made and none of their restore points is old enough to go. One backup a day is "
+        "recommended. Clean-up of the oldest that are in the vault has been started: try again later, "
+        "or keep them for fewer days."
+    ),
+    LimitCause.CLEAN_UP_BEHIND: (
+        "Expired restore points are not merged yet. Clean-up has been started: try again later. "
+        "If it stays so, look at why layers are not merged: `vmkeep fabric check`."
+    ),
+}
+
+
 @dataclass(eq=False)
 class RestorePointLimitReached(VmkeepError):
     """The VM has as many restore points as it may have. Code and sentence are Azure Backup's."""
@@ -99,13 +131,75 @@ class RestorePointLimitReached(VmkeepError):
     code = "UserErrorRpCollectionLimitReached"
     retry = Retry.LATER
     text = "The Restore Point collection max limit has reached."
-    remedy = (
-        "VM '{e.vm}' has {e.restore_points} restore points, the limit is {e.limit}. Clean-up has been started: "
-        "try again later. If it stays so, look at why layers are not merged: `vmkeep fabric check`."
-    )
     vm: str
     restore_points: int
     limit: int
+    cause: LimitCause
+    locks: str = ""
+    """Scopes and names of the locks, when they are the cause."""
+
+    @property
+    def advice(self) -> str:
+        """What was found, and what to do about that cause."""
+        held = f"VM '{self.vm}' has {self.restore_points} restore points, the limit is {self.limit}. "
+        return held + _LIMIT_REMEDY[self.cause].format(e=self)
+
+
+@dataclass(eq=False)
+class ScopeLocked(VmkeepError):
+    """A management lock forbids the change. Code and sentence are ARM's."""
+
+    retry = Retry.AFTER_CHANGE
+    text = (
+        "The scope '{e.scope}' cannot perform {e.change} operation because following scope(s) are locked: "
+        "'{e.locked}'. Please remove the lock and try again."
+    )
+    remedy = "See the locks with `vmkeep lock list`, remove one with `vmkeep lock delete`: {e.locks}."
+    scope: str
+    change: str
+    locked: str
+    locks: str
+
+    @classmethod
+    def by(cls, locks: Sequence[Lock], scope: str, change: Change) -> "ScopeLocked":
+        """Return the error for a change of `scope` that these locks forbid."""
+        locked = ",".join(dict.fromkeys(lock.scope for lock in locks))
+        return cls(scope=scope, change=change.value, locked=locked, locks=name_locks(locks))
+
+
+def name_locks(locks: Sequence[Lock]) -> str:
+    """Return locks as people read them."""
+    return ", ".join(f"{lock.level} lock '{lock.name}' on {lock.scope}" for lock in locks)
+
+
+@dataclass(eq=False)
+class OnlyCopyInCollection(VmkeepError):
+    """Restore points that are in no vault would be lost with their collection."""
+
+    retry = Retry.AFTER_CHANGE
+    text = (
+        "restore points of VM '{e.vm}' cannot be deleted: recovery point(s) {e.recovery_points} are not in the "
+        "vault, so these are the only copy"
+    )
+    remedy = "Back the VM up until the transfer to the vault succeeds, or delete them too with `--force`."
+    vm: str
+    recovery_points: str
+
+
+@dataclass(eq=False)
+class CollectionDeletionTimedOut(VmkeepError):
+    """Not all restore points of a collection could be deleted in time; those that were stay deleted."""
+
+    retry = Retry.LATER
+    text = (
+        "Long running operation has timed out: {e.deleted} restore point(s) of VM '{e.vm}' were deleted "
+        "within {e.limit_s:.0f} s, {e.left} are left"
+    )
+    remedy = "Delete the collection again: it goes on where this ended."
+    vm: str
+    deleted: int
+    left: int
+    limit_s: float
 
 
 @dataclass(eq=False)
@@ -114,6 +208,20 @@ class RecoveryPointUnusable(VmkeepError):
 
     text = "recovery point {e.recovery_point} cannot be restored: its restore point is gone and it is not in the vault"
     remedy = "Choose another recovery point."
+    recovery_point: str
+
+
+@dataclass(eq=False)
+class InstantRestorePointNotFound(VmkeepError):
+    """The instant tier was asked for and is not there. Code and sentence are Azure Backup's."""
+
+    code = "UserErrorInstantRpNotFound"
+    retry = Retry.AFTER_CHANGE
+    text = "Restore failed because the snapshot of the VM was not found"
+    remedy = (
+        "Recovery point {e.recovery_point} has no restore point on this host any more. "
+        "Restore it from the vault tier, or choose another recovery point."
+    )
     recovery_point: str
 
 
@@ -184,6 +292,7 @@ _INTERNAL = {
     JobOperation.BACKUP: ("BackUpOperationFailed", "Backup"),
     JobOperation.RESTORE: ("RestoreOperationFailed", "Restore"),
     JobOperation.DELETE_BACKUP_DATA: ("DeleteOperationFailed", "Deleting backup data"),
+    JobOperation.DELETE_RESTORE_POINTS: ("DeleteOperationFailed", "Deleting restore points"),
 }
 
 

@@ -20,6 +20,8 @@ class Limits:
     """How long a job is believed to be about to begin although no workflow carries it."""
     instant_points: int = 18
     """Restore points a VM may have at any time, as in Azure Backup."""
+    collection_delete_s: float = 600.0
+    """How long one deletion of a restore point collection may take; what is left is for the next."""
     progress_interval_s: float = 0.5
     """Least time between two notes of a job's progress."""
     prune_grace: timedelta = timedelta(days=1)

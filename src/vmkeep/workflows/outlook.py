@@ -10,7 +10,7 @@ from vmkeep.model.machine import AgentState, Consistency, MachineState, VirtualM
 from vmkeep.model.outlook import Outlook, OutlookLine, Weight
 from vmkeep.model.protection import ProtectedItem
 from vmkeep.workflows import preflight
-from vmkeep.workflows.errors import VmNotProtected
+from vmkeep.workflows.errors import VmNotProtected, name_locks
 from vmkeep.workflows.pillars import Pillars
 
 _AGENT_SILENT = "UserErrorGuestAgentStatusUnavailable"
@@ -62,6 +62,10 @@ def _disks(subject: Look) -> Iterator[OutlookLine]:
 def _restore_points(subject: Look) -> Iterator[OutlookLine]:
     good = f"{subject.facts.restore_points} of {subject.facts.limits.instant_points} are on this host"
     yield from _judged("Restore points", subject, (preflight.restore_points_are_not_too_many,), good)
+    if subject.facts.locks:
+        what = "a lock keeps restore points from being cleaned up: at the limit, backups fail"
+        advice = f"Remove it with vmkeep lock delete: {name_locks(subject.facts.locks)}."
+        yield OutlookLine("Restore points", _WARNING, what, advice=advice)
 
 
 def _judged(name: str, subject: Look, rules: Sequence[preflight.Rule], good: str) -> Iterator[OutlookLine]:

@@ -8,6 +8,7 @@ from threading import Semaphore
 
 from vmkeep.base.clock import Clock
 from vmkeep.catalog import Catalog
+from vmkeep.model.collection import CollectionPlace
 from vmkeep.workflows.limits import Limits
 from vmkeep.workflows.ports import FabricPort, RepositoryPort
 
@@ -45,6 +46,8 @@ class Pillars:
     limits: Limits
     restored_dir: Path
     """Folder in which the disks of restored VMs go, one folder per VM."""
+    place: CollectionPlace
+    """Where the restore points stand in ARM: what locks are compared with."""
     transfers: Slots = field(init=False)
 
     def __post_init__(self) -> None:

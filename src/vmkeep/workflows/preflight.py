@@ -10,16 +10,21 @@ from datetime import datetime
 
 from vmkeep.base.errors import VmkeepError
 from vmkeep.model.disk_selection import is_selected
+from vmkeep.model.lock import Lock
 from vmkeep.model.machine import Disk, VirtualMachine
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint
+from vmkeep.model.retention import plan_expiry
 from vmkeep.workflows.errors import (
+    LimitCause,
     NotActivelyProtected,
     RestorePointLimitReached,
     TooManyDisks,
     UnsupportedDiskSize,
+    name_locks,
 )
 from vmkeep.workflows.limits import Limits
 from vmkeep.workflows.pillars import Pillars
+from vmkeep.workflows.restore_point_locks import locks_on_restore_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,10 @@ class Facts:
     machine: VirtualMachine
     restore_points: int
     limits: Limits
+    locks: tuple[Lock, ...] = ()
+    """Those that keep restore points from being deleted."""
+    expired: int = 0
+    """Restore points that are too old and still there."""
 
     @property
     def disks(self) -> list[Disk]:
@@ -67,7 +76,14 @@ def restore_points_are_not_too_many(facts: Facts) -> RestorePointLimitReached | 
     held, limit = facts.restore_points, facts.limits.instant_points
     if held < limit:
         return None
-    return RestorePointLimitReached(vm=facts.machine.name, restore_points=held, limit=limit)
+    unlocked = LimitCause.CLEAN_UP_BEHIND if facts.expired else LimitCause.SEVERAL_BACKUPS_A_DAY
+    return RestorePointLimitReached(
+        vm=facts.machine.name,
+        restore_points=held,
+        limit=limit,
+        cause=LimitCause.LOCK if facts.locks else unlocked,
+        locks=name_locks(facts.locks),
+    )
 
 
 RULES: tuple[Rule, ...] = (
@@ -85,7 +101,18 @@ def gather(pillars: Pillars, item: ProtectedItem) -> Facts:
         machine=pillars.fabric.get_machine(item.vm_uuid),
         restore_points=count_restore_points(pillars, item.vm_uuid),
         limits=pillars.limits,
+        locks=tuple(locks_on_restore_points(pillars, item)),
+        expired=_count_expired(pillars, item),
     )
+
+
+def _count_expired(pillars: Pillars, item: ProtectedItem) -> int:
+    if not item.policy_name:
+        return 0
+    points = pillars.catalog.list_recovery_points(item.id)
+    policy = pillars.catalog.get_policy(item.vault_id, item.policy_name)
+    plan = plan_expiry(points, policy, now=pillars.clock.now(), most_instant=len(points))
+    return count_held(expiry.point for expiry in plan)
 
 
 def as_if_protected(machine: VirtualMachine, now: datetime) -> ProtectedItem:

@@ -1,4 +1,4 @@
-"""Take recovery points away, or only their instant tier. Rows first, then data; each can be done twice."""
+"""Take recovery points away, or only their instant tier; each can be done twice."""
 
 from dataclasses import dataclass, replace
 
@@ -10,6 +10,7 @@ from vmkeep.model.restore_point import RestorePoint
 from vmkeep.workflows.journal import Json
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import IsCancelled, OnBytes
+from vmkeep.workflows.restore_point_locks import refuse_locked
 
 log = structlog.get_logger()
 
@@ -72,7 +73,11 @@ class Removal:
 
 
 def remove(pillars: Pillars, removal: Removal, *, on_progress: OnBytes, cancelled: IsCancelled) -> None:
-    """Take away what a removal says; raises what the pillars raise, WorkCancelled among it."""
+    """Take away what a removal says: rows first, then data.
+
+    Raises ScopeLocked, with nothing taken away, and what the pillars raise, WorkCancelled among it.
+    """
+    _refuse_locked(pillars, removal)
     _change_row(pillars, removal)
     if removal.manifest_id:
         vault = pillars.catalog.get_vault_by_id(removal.vault_id)
@@ -80,6 +85,26 @@ def remove(pillars: Pillars, removal: Removal, *, on_progress: OnBytes, cancelle
     if removal.restore_point:
         _merge(pillars, removal.restore_point, on_progress, cancelled)
     log.info("recovery_point.removed", point=removal.point_id, whole=removal.dropped)
+
+
+def remove_data_first(
+    pillars: Pillars, removal: Removal, *, on_progress: OnBytes, cancelled: IsCancelled
+) -> None:
+    """Take a restore point away, then its row: what cannot be merged stays listed, to be deleted again.
+
+    Only for a job, which keeps others off the point meanwhile. Raises what the fabric raises, WorkCancelled among it.
+    """
+    if removal.restore_point:
+        _merge(pillars, removal.restore_point, on_progress, cancelled)
+    _change_row(pillars, removal)
+    log.info("restore_point.removed", point=removal.point_id, whole=removal.dropped)
+
+
+def _refuse_locked(pillars: Pillars, removal: Removal) -> None:
+    """Let a removal that has begun go on: its restore point is no longer listed."""
+    point = pillars.catalog.find_recovery_point(removal.item_id, removal.point_id)
+    if point is not None and point.restore_point is not None:
+        refuse_locked(pillars, pillars.catalog.get_item(removal.item_id))
 
 
 def _change_row(pillars: Pillars, removal: Removal) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from vmkeep.base.errors import VmkeepError
 from vmkeep.model.job import JobOperation, TaskName, TaskStatus
 from vmkeep.model.machine import DiskFormat, VirtualMachine
-from vmkeep.model.protection import ProtectedItem, RecoveryPoint
+from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier
 from vmkeep.workflows.errors import TargetTaken, VmNameTaken
 from vmkeep.workflows.job_run import JobRun, StepFailed
 from vmkeep.workflows.journal import Arguments, Json
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import FabricPort
-from vmkeep.workflows.restored_disks import choose_disks, disks_to_restore, file_name, write_disks
+from vmkeep.workflows.restored_disks import choose_disks, file_name, open_point, write_disks
 from vmkeep.workflows.staging import Staging
 
 _CHECK = "Check target"
@@ -29,6 +29,8 @@ class Wanted:
     disk_format: DiskFormat = DiskFormat.QCOW2
     disk_names: tuple[str, ...] | None = None
     """None: all."""
+    tier: Tier | None = None
+    """None: the instant tier, or the vault when there is none."""
 
 
 class RestoreDisks:
@@ -44,7 +46,9 @@ class RestoreDisks:
         """Do the job; raises StepFailed."""
         item, point = _subject(self._pillars, run, arguments)
         names = arguments["disks"]
-        wanted = Wanted(item, point, DiskFormat(arguments["format"]), names and tuple(names))
+        wanted = Wanted(
+            item, point, DiskFormat(arguments["format"]), names and tuple(names), tier=_tier(arguments)
+        )
         staging = self._staging(run, arguments)
         run.step(_CHECK, lambda: self._check(wanted, staging.parent))
         run.step(TaskName.TRANSFER_BACK, lambda: _transfer_back(self._pillars, run, wanted, staging))
@@ -62,8 +66,8 @@ class RestoreDisks:
         """Nothing is left to do."""
 
     def _check(self, wanted: Wanted, folder: Path) -> Json:
-        with disks_to_restore(self._pillars, wanted.item, wanted.point) as disks:
-            chosen = choose_disks(wanted.point, disks, wanted.disk_names)
+        with open_point(self._pillars, wanted.item, wanted.point, wanted.tier) as opened:
+            chosen = choose_disks(wanted.point, opened.disks, wanted.disk_names)
         for path in (folder / file_name(disk.name, wanted.disk_format) for disk in chosen):
             if path.exists():
                 raise TargetTaken(path=str(path))
@@ -87,7 +91,7 @@ class RestoreVm:
         item, point = _subject(self._pillars, run, arguments)
         final, staging = Path(arguments["folder"]), self._staging(run, arguments)
         run.step(_CHECK, lambda: self._check(arguments["name"], final))
-        wanted = Wanted(item, point)
+        wanted = Wanted(item, point, tier=_tier(arguments))
         run.step(TaskName.TRANSFER_BACK, lambda: _transfer_back(self._pillars, run, wanted, staging))
         run.step(_PUT_IN_PLACE, lambda: staging.become(final))
         run.step(TaskName.CREATE_VM, lambda: self._create(run, point, arguments))
@@ -143,8 +147,9 @@ def _transfer_back(pillars: Pillars, run: JobRun, wanted: Wanted, staging: Stagi
             run.phase(TaskName.TRANSFER_BACK)("writing the disks")
             started = pillars.clock.monotonic()
             staging.begin()
-            with disks_to_restore(pillars, wanted.item, wanted.point) as disks:
-                chosen = choose_disks(wanted.point, disks, wanted.disk_names)
+            with open_point(pillars, wanted.item, wanted.point, wanted.tier) as opened:
+                chosen = choose_disks(wanted.point, opened.disks, wanted.disk_names)
+                run.note(restored_from=f"{opened.tier} tier")
                 progress = run.progress(TaskName.TRANSFER_BACK)
                 write_disks(pillars, chosen, staging.folder, wanted.disk_format, progress)
             run.note(transfer_seconds=round(pillars.clock.monotonic() - started, 1))
@@ -154,6 +159,11 @@ def _transfer_back(pillars: Pillars, run: JobRun, wanted: Wanted, staging: Stagi
 def _subject(pillars: Pillars, run: JobRun, arguments: Arguments) -> tuple[ProtectedItem, RecoveryPoint]:
     item = pillars.catalog.get_item(run.job.item_id)
     return item, pillars.catalog.get_recovery_point(item.id, arguments["point"])
+
+
+def _tier(arguments: Arguments) -> Tier | None:
+    asked = arguments.get("tier")
+    return Tier(asked) if asked else None
 
 
 def _has_transferred(run: JobRun) -> bool:

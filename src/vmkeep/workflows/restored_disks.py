@@ -11,9 +11,13 @@ import structlog
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.model.disk_io import DiskTarget, OnProgress, TransferProgress
 from vmkeep.model.machine import DiskFormat
-from vmkeep.model.protection import ProtectedItem, RecoveryPoint
+from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier
 from vmkeep.workflows.copying import copy_disk
-from vmkeep.workflows.errors import DiskNotInRecoveryPoint, RecoveryPointUnusable
+from vmkeep.workflows.errors import (
+    DiskNotInRecoveryPoint,
+    InstantRestorePointNotFound,
+    RecoveryPointUnusable,
+)
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import Repository
 
@@ -29,17 +33,30 @@ class DiskToRestore:
     fill: Callable[[DiskTarget, OnProgress], None]
 
 
-@contextmanager
-def disks_to_restore(
-    pillars: Pillars, item: ProtectedItem, point: RecoveryPoint
-) -> Iterator[Sequence[DiskToRestore]]:
-    """Open a recovery point: from the host's own layers, as they are nearest, or the vault when they are lost.
+@dataclass(frozen=True, slots=True)
+class OpenPoint:
+    """A recovery point, open for reading from one of its tiers."""
 
-    Raises RecoveryPointUnusable.
+    tier: Tier
+    disks: Sequence[DiskToRestore]
+
+
+@contextmanager
+def open_point(
+    pillars: Pillars, item: ProtectedItem, point: RecoveryPoint, tier: Tier | None
+) -> Iterator[OpenPoint]:
+    """Open a recovery point in the tier asked for; None: the host's own layers, or the vault when they are lost.
+
+    Raises InstantRestorePointNotFound, RecoveryPointUnusable.
     """
     with ExitStack() as held:
-        disks = _on_host(pillars, point, held)
-        yield _in_vault(pillars, item, point) if disks is None else disks
+        disks = None if tier is Tier.VAULT else _on_host(pillars, point, held)
+        if disks is not None:
+            yield OpenPoint(Tier.INSTANT, disks)
+        elif tier is Tier.INSTANT:
+            raise InstantRestorePointNotFound(recovery_point=point.id)
+        else:
+            yield OpenPoint(Tier.VAULT, _in_vault(pillars, item, point))
 
 
 def _on_host(pillars: Pillars, point: RecoveryPoint, held: ExitStack) -> Sequence[DiskToRestore] | None:

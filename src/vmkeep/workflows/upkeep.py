@@ -9,14 +9,15 @@ from dataclasses import replace
 import structlog
 
 from vmkeep.base.errors import Retry, VmkeepError
-from vmkeep.model.protection import ProtectedItem, ProtectionState
+from vmkeep.model.protection import Policy, ProtectedItem, ProtectionState
 from vmkeep.model.retention import Expiry, plan_expiry
 from vmkeep.workflows.agreement import find_lost, find_strays
-from vmkeep.workflows.errors import Closing
+from vmkeep.workflows.errors import Closing, ScopeLocked, name_locks
 from vmkeep.workflows.journal import Arguments, Journal, Json
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.preflight import count_held, count_restore_points
 from vmkeep.workflows.removal import Removal, remove
+from vmkeep.workflows.restore_point_locks import locks_on_restore_points
 
 log = structlog.get_logger()
 
@@ -36,7 +37,8 @@ class Upkeep:
 
     def expire(self, workflow_id: str, arguments: Arguments) -> None:
         """Take away what an item's policy no longer wants."""
-        removals = self._journal.step("Plan", lambda: self._plan(arguments["item"]))
+        make_room = arguments.get("make_room", False)
+        removals = self._journal.step("Plan", lambda: self._plan(arguments["item"], make_room=make_room))
         self._remove_all(workflow_id, removals, attempt=1)
 
     def remove(self, workflow_id: str, arguments: Arguments) -> None:
@@ -62,25 +64,38 @@ class Upkeep:
         name = f"Remove {removal.point_id}"
         return self._journal.step(name, lambda: self._try(name, lambda: self._remove(removal)))
 
-    def _plan(self, item_id: str) -> Json:
-        removals = []
-        for item in self._catalog.list_items():
-            if item.id == item_id and item.policy_name:
-                removals += [Removal.of(item, one.point, dropped=one.dropped) for one in self._expiries(item)]
-                disagreements = [*find_lost(self._pillars, item), *find_strays(self._pillars, item)]
-                removals += [one.mending for one in disagreements if one.mending]
-        return [removal.to_json() for removal in removals]
+    def _plan(self, item_id: str, *, make_room: bool) -> Json:
+        items = [item for item in self._catalog.list_items() if item.id == item_id and item.policy_name]
+        return [removal.to_json() for item in items for removal in self._removals(item, make_room=make_room)]
 
-    def _expiries(self, item: ProtectedItem) -> Iterable[Expiry]:
-        points = self._catalog.list_recovery_points(item.id)
+    def _removals(self, item: ProtectedItem, *, make_room: bool) -> list[Removal]:
+        """Return what goes now; locked restore points stay."""
+        expiries = self._expiries(item, make_room=make_room)
+        removals = [Removal.of(item, expiry.point, dropped=expiry.dropped) for expiry in expiries]
+        disagreements = [*find_lost(self._pillars, item), *find_strays(self._pillars, item)]
+        removals += [one.mending for one in disagreements if one.mending]
+        locks = locks_on_restore_points(self._pillars, item)
+        kept = [removal for removal in removals if locks and removal.restore_point]
+        if kept:
+            log.warning(
+                "upkeep.expire.locked", vm=item.vm_name, restore_points=len(kept), locks=name_locks(locks)
+            )
+        return [removal for removal in removals if removal not in kept]
+
+    def _expiries(self, item: ProtectedItem, *, make_room: bool) -> Iterable[Expiry]:
+        """Return what is too old, and with `make_room` what keeps the next backup from having a place.
+
+        A place is always kept under a policy of several backups a day, and beside old vaults, whose points may never
+        go. What is young and the only copy stays.
+        """
+        points, now = self._catalog.list_recovery_points(item.id), self._pillars.clock.now()
+        policy = self._catalog.get_policy(item.vault_id, item.policy_name)
+        plan = plan_expiry(points, policy, now=now, most_instant=len(points))
         in_old_vaults = count_restore_points(self._pillars, item.vm_uuid) - count_held(points)
-        room = self._pillars.limits.instant_points - in_old_vaults - 1  # the next backup needs one
-        plan = plan_expiry(
-            points,
-            self._catalog.get_policy(item.vault_id, item.policy_name),
-            now=self._pillars.clock.now(),
-            most_instant=max(room, 1),
-        )
+        if make_room or in_old_vaults or _runs_several_times_a_day(policy):
+            room = self._pillars.limits.instant_points - in_old_vaults - 1  # the next backup needs one
+            crowded_out = plan_expiry(points, policy, now=now, most_instant=max(room, 1))
+            plan = tuple(expiry for expiry in crowded_out if expiry in plan or expiry.point.manifest_id)
         return _kept_for_ever(plan) if item.state is ProtectionState.PROTECTION_STOPPED else plan
 
     def _remove(self, removal: Removal) -> bool:
@@ -89,7 +104,10 @@ class Upkeep:
 
         if job_runs():
             return False
-        remove(self._pillars, removal, on_progress=self._go_on, cancelled=job_runs)
+        try:
+            remove(self._pillars, removal, on_progress=self._go_on, cancelled=job_runs)
+        except ScopeLocked as error:  # it is planned anew after each backup
+            log.warning("upkeep.remove.locked", point=removal.point_id, locks=error.locks)
         return True
 
     def _prune(self, vault_id: str) -> bool:
@@ -119,6 +137,12 @@ class Upkeep:
             return
         delay_s = limits.upkeep_pause_s * 2 ** (attempt - 1)
         self._journal.enqueue(f"{workflow_id}-again", name, arguments, delay_s=delay_s)
+
+
+def _runs_several_times_a_day(policy: Policy) -> bool:
+    """Whether the policy itself asks for several backups a day: its clean-up keeps a place free for the next one."""
+    schedule = policy.properties.get("schedulePolicy") or {}
+    return str(schedule.get("scheduleRunFrequency", "")).lower() == "hourly"
 
 
 def _kept_for_ever(plan: Iterable[Expiry]) -> Iterator[Expiry]:

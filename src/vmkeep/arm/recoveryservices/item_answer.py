@@ -6,7 +6,9 @@ from vmkeep.arm.recoveryservices.disk_selection import show_selection
 from vmkeep.arm.recoveryservices.scope import machine_of
 from vmkeep.arm.service import Service
 from vmkeep.arm.wire_time import find_time
+from vmkeep.model.lock import Change, locks_against
 from vmkeep.model.protection import ProtectedItem, Vault
+from vmkeep.workflows.errors import name_locks
 
 
 def show_item(here: Service, vault: Vault, item: ProtectedItem) -> Json:
@@ -39,7 +41,7 @@ def show_item(here: Service, vault: Vault, item: ProtectedItem) -> Json:
             "softDeleteRetentionPeriod": 0,
             "softDeleteRetentionPeriodInDays": 0,
             "extendedProperties": show_selection(item.disk_selection),
-            **_health(item),
+            **_health(here, item),
         },
     }
 
@@ -49,8 +51,9 @@ def _policy(vault_id: str, item: ProtectedItem) -> str:
     return "" if item.state.stopped else policy_id(vault_id, item.policy_name)
 
 
-def _health(item: ProtectedItem) -> Json:
+def _health(here: Service, item: ProtectedItem) -> Json:
     failed = item.last_backup_status == "Failed"
+    locked = _locked_clean_up(here, item)
     detail = {
         "code": 400239,
         "title": "IaasVmHealthGreenDefault",
@@ -59,6 +62,22 @@ def _health(item: ProtectedItem) -> Json:
     }
     return {
         "protectionStatus": "Unhealthy" if failed else "Healthy",
-        "healthStatus": "ActionRequired" if failed else "Passed",
-        "healthDetails": [] if failed else [detail],
+        "healthStatus": "ActionRequired" if failed else "ActionSuggested" if locked else "Passed",
+        "healthDetails": [locked] if locked else [] if failed else [detail],
+    }
+
+
+def _locked_clean_up(here: Service, item: ProtectedItem) -> Json | None:
+    """Return why restore points pile up, when a lock keeps them."""
+    collection = here.place.collection_id(item.vm_name)
+    locks = locks_against(here.catalog.list_locks(), collection, Change.DELETE)
+    if not locks:
+        return None
+    held = sum(point.restore_point is not None for point in here.catalog.list_recovery_points(item.id))
+    return {
+        "code": 400240,
+        "title": "RestorePointCleanUpLocked",
+        "message": f"A lock prevents the automatic clean-up of restore points; {held} are held. "
+        "When there are too many, backups fail.",
+        "recommendations": [f"Remove {name_locks(locks)}."],
     }

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from vmkeep.arm.authorization.lock_guard import check_locks
 from vmkeep.arm.errors import BadRequestBody, ItemInOtherVault
 from vmkeep.arm.filters import Filter
 from vmkeep.arm.members import Body, Json, any_case
@@ -27,6 +28,7 @@ from vmkeep.arm.recoveryservices.scope import (
 from vmkeep.arm.service import Here, Service
 from vmkeep.base.ids import new_guid
 from vmkeep.model.job import Job, JobOperation, JobStatus
+from vmkeep.model.lock import Change
 from vmkeep.model.machine import VirtualMachine
 from vmkeep.model.protection import ProtectedItem, ProtectionState, Vault
 
@@ -105,6 +107,8 @@ def delete_item(request: Request, here: Here, vault: TheVault, item_name: str) -
     item = find_item(here, vault, read_item_name(item_name))
     if item is None:
         return Response(status_code=204)
+    if any(point.restore_point for point in here.catalog.list_recovery_points(item.id)):
+        check_locks(here, here.place.collection_id(item.vm_name), Change.DELETE)
     job = here.engine.start_delete_item_data(item, reason="user: delete backup data")
     return accepted(request, item_id(here.vault_id(vault), machine_of(item)), job.id)
 

@@ -7,6 +7,7 @@ from typing import Annotated, assert_never
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from vmkeep.arm.authorization.lock_guard import check_locks
 from vmkeep.arm.errors import BadRequestBody, NotSupported
 from vmkeep.arm.members import Body, any_case
 from vmkeep.arm.names import item_id, last_segment
@@ -15,8 +16,9 @@ from vmkeep.arm.recoveryservices.scope import POINT, TheItem, ThePoint, TheVault
 from vmkeep.arm.service import Here, Service
 from vmkeep.model.disk_selection import OS_LUN
 from vmkeep.model.job import Job
+from vmkeep.model.lock import Change
 from vmkeep.model.machine import DiskFormat
-from vmkeep.model.protection import ProtectedItem, RecoveryPoint
+from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier
 
 router = APIRouter()
 
@@ -29,12 +31,23 @@ class RecoveryType(StrEnum):
     REPLACE = "OriginalLocation"
 
 
+class WireTier(StrEnum):
+    """Tiers in Azure's words."""
+
+    INSTANT = "InstantRP"
+    VAULT = "HardenedRP"
+
+
+_TIERS = {WireTier.INSTANT: Tier.INSTANT, WireTier.VAULT: Tier.VAULT}
+
+
 class VmkeepRestore(Body):
     """Our additions to a restore."""
 
     target_folder: str = ""
     disk_format: Annotated[DiskFormat, any_case(DiskFormat)] = DiskFormat.QCOW2
     disk_names: list[str] | None = None
+    tier: Annotated[WireTier | None, any_case(WireTier)] = None
 
 
 class RestoreProperties(Body):
@@ -78,11 +91,13 @@ def _new_vm(here: Service, item: ProtectedItem, point: RecoveryPoint, wanted: Re
     name = last_segment(wanted.target_virtual_machine_id)
     if not name:
         raise BadRequestBody(why="targetVirtualMachineId must name the new VM")
+    check_locks(here, here.ids.machine(here.machine_name(name)), Change.WRITE)
     return here.engine.start_restore_vm(
         item,
         point,
         new_name=name,
         network=last_segment(wanted.virtual_network_id) or None,
+        tier=_tier(wanted),
         reason="user: restore vm",
     )
 
@@ -97,8 +112,14 @@ def _disks(here: Service, item: ProtectedItem, point: RecoveryPoint, wanted: Res
         folder=folder,
         disk_format=wanted.vmkeep.disk_format,
         disk_names=_names(point, wanted),
+        tier=_tier(wanted),
         reason="user: restore disks",
     )
+
+
+def _tier(wanted: RestoreProperties) -> Tier | None:
+    asked = wanted.vmkeep.tier
+    return None if asked is None else _TIERS[asked]
 
 
 def _names(point: RecoveryPoint, wanted: RestoreProperties) -> tuple[str, ...] | None:

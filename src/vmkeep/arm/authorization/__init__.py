@@ -1,0 +1,1 @@
+"""Provider Microsoft.Authorization: management locks."""
