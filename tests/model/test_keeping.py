@@ -201,6 +201,11 @@ def test_azures_retention_is_read_whole() -> None:
         ({"dailySchedule": duration(0, "Days")}, "1 to 9999 days"),
         ({"dailySchedule": duration(5, "Fortnights")}, "Days, Weeks, Months or Years"),
         ({"weeklySchedule": WEEKLY}, "needs a dailySchedule"),
+        ({"weeklySchedule": "Sunday"}, "must be an object"),
+        (
+            {"monthlySchedule": {**YEARLY, "retentionScheduleDaily": {"daysOfTheMonth": ["1"]}}},
+            "at least one day",
+        ),
         (
             {"dailySchedule": duration(5, "Days"), "weeklySchedule": {**WEEKLY, "daysOfTheWeek": []}},
             "name one or more",

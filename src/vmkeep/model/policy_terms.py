@@ -51,19 +51,19 @@ def read_schedule(properties: Json) -> Schedule:
 def read_retention(properties: Json) -> Retention:
     """Return how long points stay in the vault; 30 days when nothing is said. Raises InvalidPolicy."""
     zone = _zone(properties)
-    body = properties.get("retentionPolicy") or {}
+    body = _find_part(properties, "retentionPolicy") or {}
     if body.get("retentionPolicyType") == "SimpleRetentionPolicy":
         return Retention(zone, _span(body, "retentionPolicy"))
     rules = []
-    if weekly := body.get("weeklySchedule"):
+    if weekly := _find_part(body, "weeklySchedule"):
         days = _weekdays(weekly, "daysOfTheWeek")
         rules.append(DayRule("weekly", _span(weekly, "weeklySchedule"), weekdays=days))
-    if monthly := body.get("monthlySchedule"):
+    if monthly := _find_part(body, "monthlySchedule"):
         rules.append(_month_rule("monthly", monthly, frozenset(range(1, 13))))
-    if yearly := body.get("yearlySchedule"):
+    if yearly := _find_part(body, "yearlySchedule"):
         months = _numbers(yearly, "monthsOfYear", _MONTHS, first=1)
         rules.append(_month_rule("yearly", yearly, months))
-    daily = body.get("dailySchedule")
+    daily = _find_part(body, "dailySchedule")
     unnamed = None if rules else ON_DEMAND_SPAN
     return Retention(zone, _span(daily, "dailySchedule") if daily else unnamed, tuple(rules))
 
@@ -89,9 +89,16 @@ def _zone(properties: Json) -> ZoneInfo:
     return find_zone(str(properties.get("timeZone") or "UTC"))
 
 
-def _part(body: Json, name: str) -> Json:
+def _find_part(body: Json, name: str) -> Json | None:
     part = body.get(name)
-    if not isinstance(part, dict):
+    if part is not None and not isinstance(part, dict):
+        raise InvalidPolicy(name, "it must be an object")
+    return part
+
+
+def _part(body: Json, name: str) -> Json:
+    part = _find_part(body, name)
+    if part is None:
         raise InvalidPolicy(name, "it is missing")
     return part
 
@@ -134,7 +141,7 @@ def _month_rule(name: str, body: Json, months: frozenset[int]) -> DayRule:
 
 
 def _day_numbers(days: object) -> Iterable[int]:
-    if not isinstance(days, list) or not days:
+    if not isinstance(days, list) or not days or not all(isinstance(day, dict) for day in days):
         raise InvalidPolicy("daysOfTheMonth", "name at least one day")
     for day in days:
         number = LAST if day.get("isLast") else day.get("date")

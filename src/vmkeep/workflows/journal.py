@@ -13,9 +13,12 @@ from datetime import datetime
 from threading import Condition, Event
 from typing import Any
 
+import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID
 
 from vmkeep.workflows.errors import Closing
+
+log = structlog.get_logger()
 
 Json = Any  # JSON values
 Arguments = Mapping[str, Json]
@@ -157,8 +160,12 @@ class Journal:
         return DBOS.workflow(name=_REPEATED)(run)
 
     def _delete_turns_and_plan(self) -> list[Json]:
-        self.delete_ended(name=_REPEATED)
-        return self._plan()
+        try:
+            self.delete_ended(name=_REPEATED)
+            return self._plan()
+        except Exception:  # the next turn tries again
+            log.exception("journal.plan.broke")
+            return []
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
