@@ -36,6 +36,7 @@ from vmkeep.workflows.outlook import look
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import FabricPort, RepositoryPort
 from vmkeep.workflows.restore import RestoreDisks, RestoreVm
+from vmkeep.workflows.scheduler import Scheduler
 from vmkeep.workflows.upkeep import DISCARD, EXPIRE, PRUNE, Upkeep, discard_unreferenced
 
 log = structlog.get_logger()
@@ -89,19 +90,31 @@ class Engine:
             "delete-item-data": DeleteItemData(self._pillars),
             "delete-restore-points": DeleteRestorePoints(self._pillars),
         }
-        self._journal = Journal(dbos_url, upkeep_look_s=self._pillars.limits.upkeep_look_s, on_step=on_step)
-        for name, kind in self._kinds.items():
-            self._journal.register(name, self._workflow(kind))
+        self._journal = Journal(
+            dbos_url,
+            upkeep_look_s=self._pillars.limits.upkeep_look_s,
+            scheduled_at_once=self._pillars.limits.scheduled_at_once,
+            on_step=on_step,
+        )
+        workflows = {name: self._workflow(kind) for name, kind in self._kinds.items()}
+        for name, workflow in workflows.items():
+            self._journal.register(name, workflow)
         Upkeep(self._pillars, self._journal)
+        self.scheduler = Scheduler(self._pillars, self._journal, self._create_backup, workflows["backup"])
 
-    def launch(self) -> None:
-        """Begin to work; jobs that the last process left are taken up, or ended when they cannot be."""
+    def launch(self, *, schedules: bool = False) -> None:
+        """Begin to work; jobs that the last process left are taken up, or ended when they cannot be.
+
+        With `schedules`, backups start by themselves when their policies say so.
+        """
         left = [job for job in self._catalog.list_jobs() if job.status.running]
         self._journal.launch()
         for job in left:
             state = self._journal.find_state(job.id)
             if state is None or not state.alive:
                 self._abandon(job, _why_dead(state))
+        if schedules:
+            self._journal.repeat(self._pillars.limits.schedule_look, self.scheduler.plan)
 
     def close(self) -> None:
         """Stop working. Running jobs are taken up at the next launch."""
@@ -220,9 +233,19 @@ class Engine:
     def _start(
         self, name: str, item: ProtectedItem, reason: str, arguments: Arguments, properties: dict[str, str]
     ) -> Job:
+        job = self._create_job(new_guid(), name, item, reason, properties)
+        self._journal.start(job.id, name, arguments)
+        return job
+
+    def _create_backup(self, item: ProtectedItem, job_id: str, reason: str) -> Job:
+        return self._create_job(job_id, "backup", item, reason, {})
+
+    def _create_job(
+        self, job_id: str, name: str, item: ProtectedItem, reason: str, properties: dict[str, str]
+    ) -> Job:
         kind = self._kinds[name]
         job = Job(
-            id=new_guid(),
+            id=job_id,
             vault_id=item.vault_id,
             operation=kind.operation,
             status=JobStatus.IN_PROGRESS,
@@ -235,7 +258,6 @@ class Engine:
         )
         self._create(job)
         log.info("job.started", job=job.id, operation=job.operation, item=job.item_name, reason=reason)
-        self._journal.start(job.id, name, arguments)
         return job
 
     def _create(self, job: Job) -> None:
