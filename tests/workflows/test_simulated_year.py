@@ -136,7 +136,11 @@ class Memory:
             cast("Any", None),  # no collections
         )
         self.scheduler = Scheduler(
-            pillars, cast("Journal", self), self.create_job, lambda _id, _arguments: None
+            pillars,
+            cast("Journal", self),
+            create_job=self.create_job,
+            backup=lambda _id, _arguments: None,
+            end_dead_jobs=lambda: None,
         )
 
 

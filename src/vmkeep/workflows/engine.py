@@ -100,21 +100,32 @@ class Engine:
         for name, workflow in workflows.items():
             self._journal.register(name, workflow)
         Upkeep(self._pillars, self._journal)
-        self.scheduler = Scheduler(self._pillars, self._journal, self._create_backup, workflows["backup"])
+        self.scheduler = Scheduler(
+            self._pillars,
+            self._journal,
+            create_job=self._create_backup,
+            backup=workflows["backup"],
+            end_dead_jobs=self.end_dead_jobs,
+        )
 
     def launch(self, *, schedules: bool = False) -> None:
         """Begin to work; jobs that the last process left are taken up, or ended when they cannot be.
 
         With `schedules`, backups start by themselves when their policies say so.
         """
-        left = [job for job in self._catalog.list_jobs() if job.status.running]
         self._journal.launch()
-        for job in left:
-            state = self._journal.find_state(job.id)
-            if state is None or not state.alive:
-                self._abandon(job, _why_dead(state))
+        self.end_dead_jobs(claim_s=0)
         if schedules:
             self._journal.repeat(self._pillars.limits.schedule_look, self.scheduler.plan)
+
+    def end_dead_jobs(self, *, claim_s: float | None = None) -> None:
+        """End jobs that no workflow carries on and that were created `claim_s` ago or earlier, `Limits.claim_s` unless told.
+
+        Can be called at any time, and from time to time: such a job stands in the way of its VM's other ones.
+        """
+        for job in self._catalog.list_jobs():
+            if job.status.running:
+                self._end_if_dead(job, self._pillars.limits.claim_s if claim_s is None else claim_s)
 
     def close(self) -> None:
         """Stop working. Running jobs are taken up at the next launch."""
@@ -265,15 +276,15 @@ class Engine:
         try:
             self._catalog.create_job(job)
         except OperationInProgress as refused:
-            if not self._end_if_dead(self._catalog.get_job(refused.job)):
+            if not self._end_if_dead(self._catalog.get_job(refused.job), self._pillars.limits.claim_s):
                 raise
             self._catalog.create_job(job)
 
-    def _end_if_dead(self, job: Job) -> bool:
+    def _end_if_dead(self, job: Job, claim_s: float) -> bool:
         """End a job that nobody carries on; return whether it was one."""
         state = self._journal.find_state(job.id)
         age = self._clock.now() - job.started
-        if (state and state.alive) or age.total_seconds() < self._pillars.limits.claim_s:
+        if (state and state.alive) or age.total_seconds() < claim_s:
             return False
         self._abandon(job, _why_dead(state))
         return True

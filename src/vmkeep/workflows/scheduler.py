@@ -36,12 +36,22 @@ CreateJob = Callable[[ProtectedItem, str, str], Job]
 class Scheduler:
     """Looks at all schedules when told to; `look` can be repeated at any time."""
 
-    def __init__(self, pillars: Pillars, journal: Journal, create_job: CreateJob, backup: Workflow) -> None:
+    def __init__(
+        self,
+        pillars: Pillars,
+        journal: Journal,
+        *,
+        create_job: CreateJob,
+        backup: Workflow,
+        end_dead_jobs: Callable[[], None],
+    ) -> None:
+        """`end_dead_jobs` ends jobs that no workflow carries on: they would keep their items' runs waiting."""
         self._catalog = pillars.catalog
         self._clock = pillars.clock
         self._journal = journal
         self._create_job = create_job
         self._backup = backup
+        self._end_dead_jobs = end_dead_jobs
         journal.register(SCHEDULED_BACKUP, self.back_up)
 
     def look(self) -> None:
@@ -52,6 +62,7 @@ class Scheduler:
     def plan(self) -> list[Json]:
         """Note what became due since the last look, and return what is to be enqueued."""
         now = self._clock.now()
+        self._end_dead_jobs()
         self._note_due_runs(now)
         return [*self._plan_due_runs(), *self._plan_upkeep(now)]
 
