@@ -54,9 +54,10 @@ class JobSeen:
 
     @property
     def message(self) -> str:
-        """Why it failed and what to do, as one text."""
-        error = self.json["properties"]["vmkeep"]["error"]
-        return f"{error['message']} {error['advice']}"
+        """Why it failed, or what it warns of, and what to do, as one text."""
+        own = self.json["properties"]["vmkeep"]
+        said = [own["error"]] if own["error"] else own["warnings"]
+        return " ".join(f"{error['message']} {error['advice']}" for error in said)
 
     def task(self, name: str) -> dict[str, Any]:
         tasks = self.json["properties"]["extendedInfo"]["tasksList"]

@@ -36,7 +36,7 @@ from vmkeep.workflows.outlook import look
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import FabricPort, RepositoryPort
 from vmkeep.workflows.restore import RestoreDisks, RestoreVm
-from vmkeep.workflows.upkeep import EXPIRE, PRUNE, Upkeep
+from vmkeep.workflows.upkeep import DISCARD, EXPIRE, PRUNE, Upkeep, discard_unreferenced
 
 log = structlog.get_logger()
 
@@ -259,7 +259,7 @@ class Engine:
     def _workflow(self, kind: JobKind) -> Callable[[str, Arguments], None]:
         def conduct(job_id: str, arguments: Arguments) -> None:
             run = JobRun(job_id, self._pillars, self._journal)
-            failure = None
+            failure, undone = None, True
             try:
                 kind.conduct(run, arguments)
             except StepFailed as failed:
@@ -267,14 +267,18 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - whatever it is, it must end the job, not the service
                 failure = run.failure("between steps", error)
             if failure:
-                run.undo(lambda: kind.undo(run, arguments, failure))
+                undone = run.undo(lambda: kind.undo(run, arguments, failure))
             job = run.end(failure)
             kind.after(run)
-            self._follow_up(job)
+            self._follow_up(job, undone=undone)
 
         return conduct
 
-    def _follow_up(self, job: Job) -> None:
+    def _follow_up(self, job: Job, *, undone: bool) -> None:
+        if not undone and job.operation is JobOperation.BACKUP:
+            self._journal.enqueue(
+                f"{job.id}-discard", DISCARD, {"capture": self._capture_of(job), "attempt": 1}
+            )
         if job.operation is JobOperation.DELETE_BACKUP_DATA:
             self._journal.enqueue(f"{job.id}-prune", PRUNE, {"vault": job.vault_id, "attempt": 1})
         else:
@@ -286,16 +290,16 @@ class Engine:
         """End a job that nobody will carry on, and undo its capture."""
         run = JobRun(job.id, self._pillars, self._journal)
         try:
-            self._discard_unreferenced(job)
+            if job.operation is JobOperation.BACKUP:
+                discard_unreferenced(self._pillars, **self._capture_of(job))
         except VmkeepError as error:
             run.warn(Warned(error.code, str(error)))
         run.end(run.failure("launch", JobInterrupted(why=why)))
 
-    def _discard_unreferenced(self, job: Job) -> None:
-        points = self._catalog.list_recovery_points(job.item_id)
-        kept = {point.restore_point.id for point in points if point.restore_point}
-        if job.operation is JobOperation.BACKUP and job.id not in kept:
-            self._pillars.fabric.discard_capture(self._catalog.get_item(job.item_id).vm_uuid, job.id)
+    def _capture_of(self, job: Job) -> dict[str, str]:
+        """Return a backup's capture, made or not, as arguments."""
+        vm_uuid = self._catalog.get_item(job.item_id).vm_uuid
+        return {"item_id": job.item_id, "vm_uuid": vm_uuid, "point_id": job.id}
 
 
 def _why_dead(state: WorkflowState | None) -> str:
