@@ -171,6 +171,17 @@ def expected(name: str) -> list[datetime]:
     ]
 
 
+def test_each_process_begins_with_the_upkeep_of_every_item() -> None:
+    memory = Memory(FakeClock(START), {name: replace(ITEM, id=name, policy_name="utc") for name in "ab"})
+    looks_of_processes = []
+    for _ in range(2):
+        memory.restart()
+        assert memory.scheduler is not None
+        looks_of_processes.append([turn["name"] for turn in memory.scheduler.plan()])
+        assert memory.scheduler.plan() == []
+    assert looks_of_processes == [["expire", "expire", "clean"], ["expire", "expire"]]
+
+
 @pytest.mark.slow
 def test_every_due_run_of_a_year_happens_and_none_twice() -> None:
     clock = FakeClock(START)

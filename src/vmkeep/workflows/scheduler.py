@@ -52,6 +52,7 @@ class Scheduler:
         self._create_job = create_job
         self._backup = backup
         self._end_dead_jobs = end_dead_jobs
+        self._looked = False
         journal.register(SCHEDULED_BACKUP, self.back_up)
 
     def look(self) -> None:
@@ -134,12 +135,15 @@ class Scheduler:
         return item if latest and is_scheduled(item) else None
 
     def _plan_upkeep(self, now: datetime) -> Iterator[Json]:
-        """Name the day's upkeep, once a day in UTC."""
+        """Name the day's upkeep, once a day in UTC; each process begins with that of items, where a kill leaves traces."""
         day = now.date().isoformat()
-        if self._catalog.find_setting(_UPKEEP_DAY) == day:
+        is_new_day = self._catalog.find_setting(_UPKEEP_DAY) != day
+        if is_new_day or not self._looked:
+            for item in self._catalog.list_items():
+                yield _turn(f"{now.isoformat()}-expire-{item.id}", EXPIRE, {"item": item.id})
+        self._looked = True
+        if not is_new_day:
             return
-        for item in self._catalog.list_items():
-            yield _turn(f"{day}-expire-{item.id}", EXPIRE, {"item": item.id})
         for vault in self._catalog.list_vaults():
             yield _turn(f"{day}-prune-{vault.id}", PRUNE, {"vault": vault.id, "attempt": 1})
         yield _turn(f"{day}-clean", CLEAN, {})
