@@ -20,6 +20,7 @@ from vmkeep.fabric.layer_use import refuse_unnamed_layers
 from vmkeep.fabric.merge import Merger
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState, stamp
 from vmkeep.fabric.wire.server import WireServer
+from vmkeep.model.disk_key import NO_KEYS, DiskKeys
 from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.machine import MachineState
 from vmkeep.model.restore_point import RestorePoint, Warned
@@ -57,28 +58,30 @@ class Capturer:
         selection: DiskSelection | None,
         on_phase: Callable[[str], None],
         cancelled: Callable[[], bool],
+        keys: DiskKeys = NO_KEYS,
     ) -> RestorePoint:
         """Return the restore point `point_id`, made now unless an earlier attempt made it.
 
         Whatever is raised, the guest runs, no new layer is left and no record. Raises VmNotInDesirableState,
-        NoDiskToCapture, HostStorageFull, LayerPathTaken, LayerInUse, WorkCancelled, ScriptFailed, DiskVanished, VmVanished,
+        NoDiskToCapture, EncryptionMixed, DiskKeyMissing, DiskKeyWrong, HostStorageFull, LayerPathTaken, LayerInUse, WorkCancelled, ScriptFailed, DiskVanished, VmVanished,
         ImageUnreadable, HypervisorUnreachable, HypervisorRefused.
         """
         made_before = self.find(vm_uuid, point_id)
         if made_before is not None:
             return made_before
-        self.discard(vm_uuid, point_id)
+        self.discard(vm_uuid, point_id, keys)
         domain = self.host.get_domain(vm_uuid)
         refuse_unnamed_layers(self.host, domain, self.journal.read(vm_uuid).values())
         state = _capturable_state(domain)
         on_phase("planning layers")
         intent = PointRecord(intended_point(domain, point_id, self.clock.now(), selection), PointState.INTENT)
-        switch = prepare_switch(domain, intent.point, self.clock)
+        switch = prepare_switch(domain, intent.point, self.clock, keys)
         self.journal.put(intent)
         try:
+            switch.make_layers()
             ladder = Ladder(
                 switch=switch,
-                undo=lambda: self.merger.take_layers_out(intent),
+                undo=lambda: self.merger.take_layers_out(intent, keys=keys),
                 thaw=lambda: guest_agent.thaw(self.host.get_domain(vm_uuid)),
                 wire=self.wire,
                 clock=self.clock,
@@ -90,7 +93,7 @@ class Capturer:
             return self._complete(intent, switch, reached)
         except BaseException:
             self.host.wait_until_reachable(self.clock, LIBVIRT_RESTART_S)  # or the layers would stay
-            self.discard(vm_uuid, point_id)
+            self.discard(vm_uuid, point_id, keys)
             raise
 
     def obstacles(self, vm_uuid: str, selection: DiskSelection | None) -> tuple[VmkeepError, ...]:
@@ -136,14 +139,16 @@ class Capturer:
         )
         return self._keep(replace(record.point, warnings=(interrupted,)))
 
-    def discard(self, vm_uuid: str, point_id: str) -> None:
+    def discard(self, vm_uuid: str, point_id: str, keys: DiskKeys = NO_KEYS) -> None:
         """Undo a capture, complete or not; nothing happens when there is none."""
         record = self.journal.find(vm_uuid, point_id)
         if record is not None and record.state is PointState.INTENT:
             domain = self.host.find_domain(vm_uuid)
             if domain is not None:
                 self._thaw_interrupted(domain)
-        self.merger.drop(vm_uuid, point_id, on_bytes=lambda _done, _all: None, cancelled=lambda: False)
+        self.merger.drop(
+            vm_uuid, point_id, on_bytes=lambda _done, _all: None, cancelled=lambda: False, keys=keys
+        )
 
     def thaw_interrupted(self, vm_uuid: str) -> None:
         """Thaw a guest that a capture may have left frozen when the service died."""

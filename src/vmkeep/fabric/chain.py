@@ -24,6 +24,7 @@ class Image:
     size_bytes: int
     plain: bool = True
     """Whether data is in the file itself, not in another one that it names (`data_file`)."""
+    encrypted: bool = False
 
 
 Chain = tuple[Image, ...]
@@ -54,6 +55,7 @@ def read_chain(path: str, image_format: DiskFormat, *, disk: str) -> Chain:
             _known_format(image),
             int(image["virtual-size"]),
             plain="data-file" not in image.get("format-specific", {}).get("data", {}),
+            encrypted=bool(image.get("encrypted")),
         )
         for image in reversed(described)
     )

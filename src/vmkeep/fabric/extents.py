@@ -13,6 +13,7 @@ from typing import Any
 
 from vmkeep.fabric import qemu_img
 from vmkeep.fabric.chain import Image
+from vmkeep.fabric.tool_secret import NAME
 from vmkeep.model.disk_io import Extent, ExtentKind
 
 ZERO = -1
@@ -96,6 +97,7 @@ def image_spec(images: Sequence[Image], *, whole: bool) -> dict[str, Any]:  # QE
     """Return QEMU's description of the newest files of a chain (base first), with all else cut off.
 
     `whole`: the images begin with the chain's base; otherwise what is below them reads as unallocated.
+    Encrypted ones are opened by the secret that `tool_secret` names.
     """
     spec: dict[str, Any] | None = None
     for image in images:
@@ -105,21 +107,26 @@ def image_spec(images: Sequence[Image], *, whole: bool) -> dict[str, Any]:  # QE
         }
         if image.format == "qcow2" and (spec is not None or not whole):
             layer["backing"] = spec
+        if image.format == "luks":
+            layer["key-secret"] = NAME
+        elif image.encrypted:
+            layer["encrypt"] = {"format": "luks", "key-secret": NAME}
         spec = layer
     assert spec is not None  # noqa: S101 - callers pass at least one image
     return spec
 
 
-def map_images(images: Sequence[Image], *, size_bytes: int) -> ExtentMap:
+def map_images(images: Sequence[Image], *, size_bytes: int, key: str | None = None) -> ExtentMap:
     """Return what is allocated in these files, base first; nothing below them counts.
 
-    Raises DiskVanished, ImageUnreadable.
+    QEMU tells no place in the file for what is encrypted: it is all read through QEMU.
+    Raises DiskVanished, DiskKeyMissing, DiskKeyWrong, ImageUnreadable.
     """
     if not images:
         return ExtentMap()
     spec = json.dumps(image_spec(images, whole=False))
     arguments = ["map", "-U", "--output=json", f"json:{spec}"]
-    with qemu_img.lines(arguments, path=images[-1].path) as lines:
+    with qemu_img.lines(arguments, path=images[-1].path, key=key) as lines:
         plain = [image.plain for image in reversed(images)]
         return read_map(lines, size_bytes=size_bytes, plain=plain)
 

@@ -14,6 +14,7 @@ from vmkeep.fabric.check import Checker
 from vmkeep.fabric.errors import RestorePointUnknown
 from vmkeep.fabric.host import Host
 from vmkeep.fabric.inventory import Inventory
+from vmkeep.fabric.key_references import put_references
 from vmkeep.fabric.merge import Merger, OnBytes, Readers
 from vmkeep.fabric.network import Networks
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState
@@ -23,6 +24,7 @@ from vmkeep.fabric.succession import Succession
 from vmkeep.fabric.targets import format_by_name, new_disk
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.model.disk_io import DiskTarget
+from vmkeep.model.disk_key import NO_KEYS, DiskKeys, KeyReference
 from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.machine import DiskFormat, VirtualMachine
 from vmkeep.model.network import Network
@@ -63,6 +65,14 @@ class Fabric:
     def get_machine(self, name_or_uuid: str) -> VirtualMachine:
         """Return one VM. Raises VmNotFound, HypervisorUnreachable."""
         return self._inventory.get_machine(self._host.resolve(name_or_uuid))
+
+    def set_disk_keys(self, vm_uuid: str, references: Mapping[str, KeyReference]) -> None:
+        """Note in a VM's definition where the keys of some encrypted disks are kept.
+
+        Raises DiskNotEncrypted, VmVanished, HypervisorRefused, HypervisorUnreachable.
+        """
+        with self._turns[vm_uuid]:
+            put_references(self._host.get_domain(vm_uuid), references)
 
     def check(self) -> list[Warned]:
         """Return where journal and host disagree; changes nothing. Raises HypervisorUnreachable."""
@@ -128,11 +138,12 @@ class Fabric:
         on_phase: Callable[[str], None],
         cancelled: Callable[[], bool],
         selection: DiskSelection | None = None,
+        keys: DiskKeys = NO_KEYS,
     ) -> RestorePoint:
         """Capture the selected disks of a VM at one instant; `Capturer.capture` says what it promises and raises."""
         with self._turns[vm_uuid]:
             return self._capturer.capture(
-                vm_uuid, point_id, selection=selection, on_phase=on_phase, cancelled=cancelled
+                vm_uuid, point_id, selection=selection, on_phase=on_phase, cancelled=cancelled, keys=keys
             )
 
     def capture_obstacles(
@@ -169,34 +180,45 @@ class Fabric:
         with self._turns[vm_uuid]:
             self._succession.take_over(vm_uuid, successor)
 
-    def discard_capture(self, vm_uuid: str, point_id: str) -> None:
+    def discard_capture(self, vm_uuid: str, point_id: str, *, keys: DiskKeys = NO_KEYS) -> None:
         """Undo a capture that is not wanted: its layers are merged, its record removed. Idempotent."""
         with self._turns[vm_uuid]:
-            self._capturer.discard(vm_uuid, point_id)
+            self._capturer.discard(vm_uuid, point_id, keys)
 
-    def sources(self, point: RestorePoint, *, since: RestorePoint | None) -> DiskSet:
-        """Open the disks of a restore point for reading; use it in a `with` block.
+    def sources(
+        self, point: RestorePoint, *, since: RestorePoint | None, keys: DiskKeys = NO_KEYS
+    ) -> DiskSet:
+        """Open the disks of a restore point for reading, in plaintext; use it in a `with` block.
 
-        Raises RestorePointUnknown, FrozenLayerWritten, DiskVanished, ImageUnreadable.
+        Raises RestorePointUnknown, FrozenLayerWritten, DiskVanished, DiskKeyMissing, DiskKeyWrong, ImageUnreadable.
         """
         record = self._get_record(point)
         before = self._journal.find(since.vm_uuid, since.id) if since else None
         held = ExitStack()
         held.enter_context(self._readers.reading(point.id))
-        disks = open_sources(record, before, held, folding=self._journal.folding(point.vm_uuid))
+        folding = self._journal.folding(point.vm_uuid)
+        disks = open_sources(record, before, held, folding=folding, keys=keys)
         if since is not None and before is None:
             why = f"restore point {since.id} is no longer on this host, so whole disks are read"
             disks.healed = (Warned("WholeDiskRead", why), *disks.healed)
         return disks
 
-    def merge(self, point: RestorePoint, *, on_progress: OnBytes, cancelled: Callable[[], bool]) -> None:
+    def merge(
+        self,
+        point: RestorePoint,
+        *,
+        on_progress: OnBytes,
+        cancelled: Callable[[], bool],
+        keys: DiskKeys = NO_KEYS,
+    ) -> None:
         """Let a restore point go; newer points and the VM stay right. Idempotent, in any order.
 
-        Raises RestorePointInUse, DiskBusy, MergeIncomplete, WorkCancelled, DiskVanished, ImageUnreadable,
-        HypervisorUnreachable, HypervisorRefused.
+        `keys` are needed for encrypted disks of a VM that is off. Raises RestorePointInUse, DiskBusy, MergeIncomplete,
+        WorkCancelled, DiskVanished, DiskKeyMissing, DiskKeyWrong, ImageUnreadable, HypervisorUnreachable,
+        HypervisorRefused.
         """
         with self._turns[point.vm_uuid]:
-            self._merger.drop(point.vm_uuid, point.id, on_bytes=on_progress, cancelled=cancelled)
+            self._merger.drop(point.vm_uuid, point.id, on_bytes=on_progress, cancelled=cancelled, keys=keys)
 
     def thaw(self, vm_uuid: str) -> int:
         """Thaw a guest's file systems, whoever froze them, and return how many were frozen.
@@ -226,22 +248,33 @@ class Fabric:
         *,
         size_bytes: int,
         format: DiskFormat,  # noqa: A002 - the word users know
+        key: str | None = None,
     ) -> AbstractContextManager[DiskTarget]:
         """Create a sparse disk, written within the `with` block; removed again when the block fails.
 
-        Raises DiskFileTaken, TargetFull, DiskIoFailed, ImageUnreadable.
+        With a key the file holds no plaintext. Raises DiskFileTaken, TargetFull, DiskIoFailed, ImageUnreadable.
         """
-        return new_disk(path, size_bytes=size_bytes, image_format=format)
+        return new_disk(path, size_bytes=size_bytes, image_format=format, key=key)
 
     def create_machine(
-        self, source_xml: str, *, name: str, disk_paths: Mapping[str, Path], network: str | None = None
+        self,
+        source_xml: str,
+        *,
+        name: str,
+        disk_paths: Mapping[str, Path],
+        network: str | None = None,
+        keys: DiskKeys = NO_KEYS,
     ) -> str:
         """Define a new VM on disks that `create_disk` made and return its UUID; it is not started.
+
+        libvirt is given the keys of the encrypted ones, so the VM starts on a host that has never seen them.
 
         Raises NameTaken, MachineDefinitionUnusable, HypervisorRefused, HypervisorUnreachable.
         """
         images = {target: (path, format_by_name(path)) for target, path in disk_paths.items()}
-        return restore.create_machine(self._host, source_xml, name=name, disk_images=images, network=network)
+        return restore.create_machine(
+            self._host, source_xml, name=name, disk_images=images, network=network, keys=keys
+        )
 
     def delete_machine(self, uuid: str) -> None:
         """Delete a VM that a restore made, with its disks; for cleaning up. Idempotent. Raises NotRestoredByUs."""

@@ -1,7 +1,7 @@
 """Folding one layer of a disk into the file right below it, under a running VM or a VM that is off."""
 
+import json
 from collections.abc import Callable
-from xml.etree import ElementTree as ET
 
 import libvirt
 import structlog
@@ -9,8 +9,10 @@ import structlog
 from vmkeep.base.clock import Clock
 from vmkeep.fabric import qemu_img
 from vmkeep.fabric.chain import Chain, Fold, above, block_indexes, format_of, paths, read_chain, same
-from vmkeep.fabric.domain_xml import attribute, parse, unparse
+from vmkeep.fabric.definition import name_chain
+from vmkeep.fabric.domain_xml import attribute, disk_element, disk_format, parse, unparse
 from vmkeep.fabric.errors import DiskBusy, MergeIncomplete, VmSaved
+from vmkeep.fabric.extents import image_spec
 from vmkeep.fabric.host import Connection, Domain, translated
 from vmkeep.fabric.pace import Pace
 from vmkeep.model.machine import DiskFormat
@@ -25,11 +27,6 @@ Tick = Callable[[int, int], None]
 """Hears bytes done and bytes in all, a few times a second; may raise to stop."""
 
 
-def disk_element(root: ET.Element, name: str) -> ET.Element | None:
-    """Return the `<disk>` with that target, or None."""
-    return next((d for d in root.findall("devices/disk") if attribute(d, "target", "dev") == name), None)
-
-
 def active_chain(domain: Domain, disk: str) -> Chain:
     """Return the chain of files a VM's disk is on now; empty when the VM has no such disk.
 
@@ -39,7 +36,7 @@ def active_chain(domain: Domain, disk: str) -> Chain:
         element, runs = disk_element(parse(domain.XMLDesc()), disk), domain.isActive()
     if element is None or not attribute(element, "source", "file"):
         return ()
-    image_format = DiskFormat(attribute(element, "driver", "type"))
+    image_format = DiskFormat(disk_format(element))
     on_disk = read_chain(same(attribute(element, "source", "file")), image_format, disk=disk)
     named = tuple(reversed(block_indexes(element)))
     if not runs or set(named) <= set(paths(on_disk)):
@@ -50,13 +47,21 @@ def active_chain(domain: Domain, disk: str) -> Chain:
 
 
 def fold(
-    connection: Connection, domain: Domain, work: Fold, *, clock: Clock, tick: Tick, mib_s: int = 0
+    connection: Connection,
+    domain: Domain,
+    work: Fold,
+    *,
+    clock: Clock,
+    tick: Tick,
+    mib_s: int = 0,
+    key: str | None = None,
 ) -> None:
     """Fold a layer that is in the VM's chain right above `work.lower`; safe to do again after any interruption.
 
-    `mib_s` limits the copying under a running VM, in MiB per second; 0 is as fast as it goes.
+    `mib_s` limits the copying under a running VM, in MiB per second; 0 is as fast as it goes. `key` opens the files
+    of an encrypted disk whose VM is off.
 
-    Raises DiskBusy, VmSaved, MergeIncomplete, ImageUnreadable, VmVanished, HypervisorUnreachable, HypervisorRefused,
+    Raises DiskBusy, VmSaved, MergeIncomplete, DiskKeyMissing, DiskKeyWrong, ImageUnreadable, VmVanished, HypervisorUnreachable, HypervisorRefused,
     and whatever `tick` raises.
     """
     with translated(f"merge {work.upper}", vm_uuid=domain.UUIDString()):
@@ -69,25 +74,34 @@ def fold(
         elif domain.hasManagedSaveImage():
             raise VmSaved(domain.name())
         else:
-            fold_files(chain, work, tick=tick)
+            fold_files(chain, work, tick=tick, key=key)
         leave_out(connection, domain, work, format_of(chain, work.lower))
         if work.upper in paths(active_chain(domain, work.disk)):
             raise MergeIncomplete(domain.name(), work.upper)
     log.info("fabric.layer.merged", vm=domain.name(), disk=work.disk, layer=work.upper)
 
 
-def fold_files(chain: Chain, work: Fold, *, tick: Tick) -> None:
-    """Fold a layer of a chain that no VM has open: QEMU's own file locks refuse otherwise."""
-    shrunk = _shrunk_size(chain, work)
+def fold_files(chain: Chain, work: Fold, *, tick: Tick, key: str | None = None) -> None:
+    """Fold a layer of a chain that no VM has open: QEMU's own file locks refuse otherwise. Raises as `qemu_img.run`."""
+    shrunk, at = _shrunk_size(chain, work), paths(chain).index(work.upper)
     if shrunk:
-        arguments = ["resize", "-q", "--shrink", "-f", format_of(chain, work.lower), work.lower, str(shrunk)]
-        qemu_img.run(arguments, path=work.lower)
-    qemu_img.commit(work.upper, work.lower, tick=lambda: tick(0, 0))
+        resize = ["resize", "-q", "--shrink", *_as_argument(chain[:at]), str(shrunk)]
+        qemu_img.run(resize, path=work.lower, key=key)
+    qemu_img.commit(_as_argument(chain[: at + 1]), path=work.upper, key=key, tick=lambda: tick(0, 0))
     next_layer = above(paths(chain), work.upper)
     if next_layer is not None:
-        lower_format = format_of(chain, work.lower)
-        arguments = ["rebase", "-u", "-f", "qcow2", "-b", work.lower, "-F", lower_format, next_layer]
-        qemu_img.run(arguments, path=next_layer)
+        rebase = ["rebase", "-u", "-b", work.lower, "-F", format_of(chain, work.lower)]
+        qemu_img.run([*rebase, *_as_argument(chain[at + 1 : at + 2], whole=False)], path=next_layer, key=key)
+
+
+def _as_argument(images: Chain, *, whole: bool = True) -> list[str]:
+    """Name the newest of some images to qemu-img; encrypted ones only with all that they stand on.
+
+    What is not `whole` is to be opened without its backing files.
+    """
+    if any(image.encrypted for image in images):
+        return [f"json:{json.dumps(image_spec(images, whole=whole))}"]
+    return ["-f", images[-1].format, images[-1].path]
 
 
 def _shrunk_size(chain: Chain, work: Fold) -> int:
@@ -183,23 +197,12 @@ def name_at_next_start(
     if not domain.isPersistent():
         return ""
     before = str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
-    element = disk_element(parse(before), disk)
+    root = parse(before)
+    element = disk_element(root, disk)
     if element is None or old not in block_indexes(element):
         return ""
-    path, used_format = attribute(element, "source", "file"), attribute(element, "driver", "type")
+    path, used_format = attribute(element, "source", "file"), disk_format(element)
     after = (new, image_format) if same(path) == old else (path, DiskFormat(used_format))
-    connection.defineXML(_with_source(before, disk, *after))
+    name_chain(element, read_chain(*after, disk=disk))
+    connection.defineXML(unparse(root))
     return before
-
-
-def _with_source(xml: str, disk: str, path: str, image_format: DiskFormat) -> str:
-    root = parse(xml)
-    element = disk_element(root, disk)
-    assert element is not None  # noqa: S101 - the chain was read from it
-    for child, name, value in (("source", "file", path), ("driver", "type", image_format)):
-        found = element.find(child)
-        assert found is not None  # noqa: S101 - disks without them are not captured
-        found.set(name, value)
-    for stale in element.findall("backingStore"):
-        element.remove(stale)
-    return unparse(root)

@@ -19,6 +19,7 @@ from vmkeep.fabric.domain_xml import (
 )
 from vmkeep.fabric.errors import VmVanished
 from vmkeep.fabric.host import Domain, Host, translated
+from vmkeep.fabric.key_references import read_references
 from vmkeep.fabric.wire.report import AgentReport
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.model.machine import AgentState, Disk, DiskFormat, MachineState, Nic, VirtualMachine
@@ -71,13 +72,22 @@ class Inventory:
         with translated("read the VM's definition", vm_uuid=vm_uuid):
             root = parse(domain.XMLDesc())
         report = self.wire.report(vm_uuid) if self.wire else AgentReport(vm_uuid)
+        references = read_references(root)
         asks_guest_agent = state is MachineState.RUNNING and has_guest_agent(root)
         return VirtualMachine(
             uuid=vm_uuid,
             name=domain.name(),
             state=state,
             disks=tuple(
-                Disk(disk.target, lun, same(disk.path), DiskFormat(disk.format), _size(domain, disk.target))
+                Disk(
+                    disk.target,
+                    lun,
+                    same(disk.path),
+                    DiskFormat(disk.format),
+                    _size(domain, disk.target),
+                    encrypted=bool(disk.secret_uuid),
+                    key=references.get(disk.target),
+                )
                 for lun, disk in captured_disks(root)
             ),
             nics=tuple(Nic(nic.mac, nic.network, leases.get(nic.mac, "")) for nic in list_interfaces(root)),

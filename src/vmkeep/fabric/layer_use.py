@@ -14,7 +14,7 @@ import structlog
 from vmkeep.base.errors import VmkeepError
 from vmkeep.fabric.chain import Chain, Image, block_indexes, paths
 from vmkeep.fabric.domain_xml import list_disks, parse
-from vmkeep.fabric.errors import ImageUnreadable, LayerInUse, VmVanished
+from vmkeep.fabric.errors import DiskKeyMissing, ImageUnreadable, LayerInUse, VmVanished
 from vmkeep.fabric.extents import map_images
 from vmkeep.fabric.fold import active_chain, name_at_next_start
 from vmkeep.fabric.host import Domain, Host, translated
@@ -28,6 +28,9 @@ _FLOCK = struct.Struct("hhqqi4x")
 _QEMU_LOCKS = (100, 200)
 """First byte and number of the bytes on which every QEMU tool says what it does to an image (block/file-posix.c)."""
 _ANY_SIZE = 1 << 62
+_QCOW2_START = struct.Struct(">4s32xIQ")
+"""Magic, then at 36 the number of entries of the first-level table and its offset (QEMU's docs/interop/qcow2.txt)."""
+_QCOW2_MAGIC = b"QFI\xfb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +83,22 @@ def is_open(path: str) -> bool:
 
 def is_empty_layer(path: str) -> bool:
     """Whether nothing was ever written to a layer, or there is none; what cannot be read counts as written."""
-    if not Path(path).exists() or Path(path).stat().st_size == 0:
+    if not Path(path).exists() or Path(path).stat().st_size == 0 or _has_no_tables(path):
         return True
     try:
         return len(map_images([Image(path, DiskFormat.QCOW2, 0)], size_bytes=_ANY_SIZE)) == 0
-    except ImageUnreadable:
+    except (ImageUnreadable, DiskKeyMissing):
         return False
+
+
+def _has_no_tables(path: str) -> bool:
+    """Whether a qcow2's first-level table is empty: so is the image then, which needs no key to be seen."""
+    with Path(path).open("rb") as file:
+        magic, entries, offset = _QCOW2_START.unpack(
+            file.read(_QCOW2_START.size).ljust(_QCOW2_START.size, b"\0")
+        )
+        file.seek(offset)
+        return bool(magic == _QCOW2_MAGIC and not any(file.read(entries * 8)))
 
 
 def remove_layer(path: str) -> None:

@@ -21,6 +21,7 @@ from vmkeep.fabric.fold import active_chain, fold, fold_files, leave_out
 from vmkeep.fabric.host import Host
 from vmkeep.fabric.layer_use import find_user, is_empty_layer, refuse_unnamed_layers, remove_layer
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState
+from vmkeep.model.disk_key import NO_KEYS, DiskKeys
 from vmkeep.model.machine import DiskFormat
 from vmkeep.model.restore_point import CapturedDisk
 
@@ -66,11 +67,19 @@ class Merger:
     mib_s: int = 0
     """Limit of the copying under a running VM, in MiB per second; 0: none."""
 
-    def drop(self, vm_uuid: str, point_id: str, *, on_bytes: OnBytes, cancelled: Callable[[], bool]) -> None:
+    def drop(
+        self,
+        vm_uuid: str,
+        point_id: str,
+        *,
+        on_bytes: OnBytes,
+        cancelled: Callable[[], bool],
+        keys: DiskKeys = NO_KEYS,
+    ) -> None:
         """Let a restore point go, complete or not; nothing happens when there is none.
 
         Raises RestorePointInUse, DiskBusy, MergeIncomplete, WorkCancelled, ImageUnreadable, DiskVanished,
-        LayerInUse, HypervisorUnreachable, HypervisorRefused.
+        DiskKeyMissing, DiskKeyWrong, LayerInUse, HypervisorUnreachable, HypervisorRefused.
         """
         record = self.journal.find(vm_uuid, point_id)
         if record is None:
@@ -80,7 +89,7 @@ class Merger:
         if domain is not None:
             refuse_unnamed_layers(self.host, domain, [record])
         self.journal.put(replace(record, state=PointState.DROPPING))
-        self.take_layers_out(record, on_bytes=on_bytes, cancelled=cancelled)
+        self.take_layers_out(record, on_bytes=on_bytes, cancelled=cancelled, keys=keys)
         self.journal.delete(vm_uuid, point_id)
         log.info("fabric.point.dropped", vm=record.point.vm_name, point=point_id)
 
@@ -90,8 +99,12 @@ class Merger:
         *,
         on_bytes: OnBytes = lambda _done, _all: None,
         cancelled: Callable[[], bool] = lambda: False,
+        keys: DiskKeys = NO_KEYS,
     ) -> None:
-        """Fold the layers above a point's frozen files down, disk by disk; doing it again finishes it."""
+        """Fold the layers above a point's frozen files down, disk by disk; doing it again finishes it.
+
+        `keys` open the layers of encrypted disks whose VM is off.
+        """
 
         def tick(done: int, total: int) -> None:
             if cancelled():
@@ -100,12 +113,12 @@ class Merger:
 
         for disk in record.point.disks:
             work = Fold(disk.name, upper=disk.active_path, lower=disk.path)
-            if self._merge_disk(record, work, tick):
+            if self._merge_disk(record, work, tick, keys.get(disk.name)):
                 self.journal.neighbours_merged(record, work, disk.format)
                 if is_layer(work.upper):
                     remove_layer(work.upper)
 
-    def _merge_disk(self, record: PointRecord, work: Fold, tick: OnBytes) -> bool:
+    def _merge_disk(self, record: PointRecord, work: Fold, tick: OnBytes, key: str | None) -> bool:
         """Return whether nothing needs `work.upper` any more."""
         domain = self.host.find_domain(record.point.vm_uuid)
         chain = active_chain(domain, work.disk) if domain is not None else ()
@@ -114,7 +127,7 @@ class Merger:
             if user is not None:  # the VM was redefined with another UUID, or its disk has another name
                 domain, chain, work = user.domain, user.chain, replace(work, disk=user.disk)
         if domain is not None and above(paths(chain), work.lower) == work.upper:
-            fold(self.host.connection(), domain, work, clock=self.clock, tick=tick, mib_s=self.mib_s)
+            fold(self.host.connection(), domain, work, clock=self.clock, tick=tick, mib_s=self.mib_s, key=key)
             return True
         if work.upper in paths(chain):
             return _left_behind(record, work, "the VM's disk needs it, but not right above what was frozen")
@@ -123,9 +136,9 @@ class Merger:
                 return False
             leave_out(self.host.connection(), domain, work, format_of(chain, work.lower))
             return True
-        return self._merge_detached(record, work, tick)
+        return self._merge_detached(record, work, tick, key)
 
-    def _merge_detached(self, record: PointRecord, work: Fold, tick: OnBytes) -> bool:
+    def _merge_detached(self, record: PointRecord, work: Fold, tick: OnBytes, key: str | None) -> bool:
         """Merge a chain that no VM uses: only as far as newer points need it.
 
         The newest layer of such a chain may hold the last state of a disk that somebody still wants: it stays,
@@ -135,7 +148,7 @@ class Merger:
         chain = _detached_chain(newer) if newer else ()
         if above(paths(chain), work.lower) != work.upper:
             return _left_behind(record, work, "no VM and no newer restore point reads from it")
-        fold_files(chain, work, tick=tick)
+        fold_files(chain, work, tick=tick, key=key)
         return True
 
 

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from vmkeep.fabric.errors import DiskIoFailed
+from vmkeep.fabric.tool_secret import tool_secret
 
 START_TIMEOUT_S = 30
 POLL_S = 0.01
@@ -94,17 +95,18 @@ class NbdConnection:
 class NbdImage:
     """An image opened by a `qemu-nbd` of our own; `read` and `write` may be called from several threads.
 
-    `arguments` are qemu-nbd's, ending with the image; `path` is what errors call it.
+    `arguments` are qemu-nbd's, ending with the image; `path` is what errors call it; `key` opens an encrypted one.
     """
 
-    def __init__(self, arguments: Sequence[str], *, path: str) -> None:
+    def __init__(self, arguments: Sequence[str], *, path: str, key: str | None = None) -> None:
         self._path = path
         self._directory = tempfile.TemporaryDirectory(prefix="vmkeep-nbd-")
         self._idle: queue.SimpleQueue[NbdConnection] = queue.SimpleQueue()
         self._opening = threading.Semaphore(CONNECTIONS)
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            self._process = self._start(arguments)
+            with tool_secret(key) as secret:
+                self._process = self._start([*secret.arguments, *arguments], secret.descriptors)
         except BaseException:
             self.close()
             raise
@@ -152,13 +154,16 @@ class NbdImage:
                 self._process.wait()
         self._directory.cleanup()
 
-    def _start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _start(self, arguments: Sequence[str], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
         """Start the server and wait for its pid file, the sign that it listens."""
         pid_file, messages = Path(self._directory.name, "pid"), Path(self._directory.name, "messages")
         command = ["qemu-nbd", "--persistent", f"--shared={CONNECTIONS}", f"--socket={self._socket_path}"]
         with messages.open("wb") as stderr:
             process = subprocess.Popen(
-                [*command, f"--pid-file={pid_file}", *arguments], stdin=subprocess.DEVNULL, stderr=stderr
+                [*command, f"--pid-file={pid_file}", *arguments],
+                pass_fds=descriptors,
+                stdin=subprocess.DEVNULL,
+                stderr=stderr,
             )
         for _ in range(int(START_TIMEOUT_S / POLL_S)):
             if pid_file.exists() and pid_file.stat().st_size:

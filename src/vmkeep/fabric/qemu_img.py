@@ -8,7 +8,9 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
-from vmkeep.fabric.errors import DiskVanished, ImageUnreadable
+from vmkeep.base.errors import VmkeepError
+from vmkeep.fabric.errors import DiskKeyMissing, DiskKeyWrong, DiskVanished, ImageUnreadable, KeyNotTimed
+from vmkeep.fabric.tool_secret import tool_secret
 
 LOOK_TIMEOUT_S = 60
 """For calls that read or write headers only."""
@@ -16,12 +18,22 @@ MAP_TIMEOUT_S = 1800
 """For walking the tables of the largest images."""
 
 
-def run(arguments: Sequence[str], *, path: str) -> str:
-    """Run `qemu-img` with `arguments` and return what it prints. Raises DiskVanished, ImageUnreadable."""
+def run(arguments: Sequence[str], *, path: str, key: str | None = None) -> str:
+    """Run `qemu-img` with `arguments` and return what it prints; `key` opens its images.
+
+    Raises DiskVanished, DiskKeyMissing, DiskKeyWrong, ImageUnreadable.
+    """
+    command, *rest = arguments
     try:
-        done = subprocess.run(
-            ["qemu-img", *arguments], capture_output=True, text=True, timeout=LOOK_TIMEOUT_S, check=False
-        )
+        with tool_secret(key) as secret:
+            done = subprocess.run(
+                ["qemu-img", command, *secret.arguments, *rest],
+                pass_fds=secret.descriptors,
+                capture_output=True,
+                text=True,
+                timeout=LOOK_TIMEOUT_S,
+                check=False,
+            )
     except subprocess.TimeoutExpired as error:
         raise ImageUnreadable(path, f"qemu-img took longer than {LOOK_TIMEOUT_S} s") from error
     if done.returncode != 0:
@@ -30,11 +42,19 @@ def run(arguments: Sequence[str], *, path: str) -> str:
 
 
 @contextmanager
-def lines(arguments: Sequence[str], *, path: str) -> Iterator[Iterator[str]]:
-    """Run `qemu-img` and pass on its lines as they come. Raises DiskVanished, ImageUnreadable."""
-    with subprocess.Popen(
-        ["qemu-img", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+def lines(arguments: Sequence[str], *, path: str, key: str | None = None) -> Iterator[Iterator[str]]:
+    """Run `qemu-img` and pass on its lines as they come; `key` opens its images. Raises as `run`."""
+    command, *rest = arguments
+    with (
+        tool_secret(key) as secret,
+        subprocess.Popen(
+            ["qemu-img", command, *secret.arguments, *rest],
+            pass_fds=secret.descriptors,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
         end = Timer(MAP_TIMEOUT_S, process.kill)
         end.start()
         try:
@@ -48,15 +68,22 @@ def lines(arguments: Sequence[str], *, path: str) -> Iterator[Iterator[str]]:
             process.kill()
 
 
-def commit(upper: str, lower: str, *, tick: Callable[[], None]) -> None:
+def commit(image: Sequence[str], *, path: str, key: str | None, tick: Callable[[], None]) -> None:
     """Copy a qcow2 layer's data into the image right below it; the layer itself stays as it is.
 
-    `tick` is called several times a second and may raise, which ends the copy; doing it again is safe.
-    Raises DiskVanished, ImageUnreadable.
+    `image` names the layer in qemu-img's arguments, `path` in errors; `key` opens it. `tick` is called several times
+    a second and may raise, which ends the copy; doing it again is safe. Raises as `run`.
     """
-    # -d: leave the layer's data in it, so that being killed half-way costs nothing
-    arguments = ["qemu-img", "commit", "-q", "-d", "-f", "qcow2", "-b", lower, upper]
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+    with (
+        tool_secret(key) as secret,
+        subprocess.Popen(
+            # -d: leave the layer's data in it, so that being killed half-way costs nothing
+            ["qemu-img", "commit", *secret.arguments, "-q", "-d", *image],
+            pass_fds=secret.descriptors,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
         try:
             while process.poll() is None:
                 try:
@@ -67,7 +94,7 @@ def commit(upper: str, lower: str, *, tick: Callable[[], None]) -> None:
             process.terminate()
         assert process.stderr is not None  # noqa: S101 - asked for above
         if process.returncode != 0:
-            raise failure(upper, process.stderr.read())
+            raise failure(path, process.stderr.read())
 
 
 def describe_chain(path: str, image_format: str) -> list[dict[str, Any]]:  # qemu-img's JSON
@@ -86,8 +113,14 @@ def describe_chain(path: str, image_format: str) -> list[dict[str, Any]]:  # qem
     return described
 
 
-def failure(path: str, message: str) -> DiskVanished | ImageUnreadable:
+def failure(path: str, message: str) -> VmkeepError:
     """Return the error that fits a failed call about `path`."""
+    if "accurate CPU usage" in message:
+        return KeyNotTimed(path)
     if not Path(path).exists():
         return DiskVanished(path)
+    if "Invalid password" in message:  # QEMU has nothing but words for it
+        return DiskKeyWrong(path)
+    if "key-secret' is required" in message:
+        return DiskKeyMissing(path)
     return ImageUnreadable(path, message.strip() or "qemu-img gave no reason")

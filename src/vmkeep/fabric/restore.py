@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from xml.etree import ElementTree as ET
 
 import libvirt
 import structlog
 
 from vmkeep.base.ids import new_guid
-from vmkeep.fabric.domain_xml import attribute, parse, unparse
+from vmkeep.fabric.disk_secret import define_secret, delete_secret
+from vmkeep.fabric.domain_xml import attribute, encryption_xml, parse, unparse
 from vmkeep.fabric.errors import MachineDefinitionUnusable, NameTaken, NotRestoredByUs
 from vmkeep.fabric.host import Host, translated
+from vmkeep.model.disk_key import NO_KEYS, DiskKeys
 from vmkeep.model.machine import DiskFormat
 
 log = structlog.get_logger()
@@ -30,8 +33,11 @@ def new_machine_xml(
     vm_uuid: str,
     disk_images: Mapping[str, tuple[Path, DiskFormat]],
     network: str | None,
+    secret_uuids: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the definition of a new VM; `disk_images` are (path, format) by target device.
+
+    `secret_uuids` are libvirt's secrets of the encrypted ones among them.
 
     Disks without an image and host devices are left out, removable media are ejected. Firmware variables start
     from their template, a TPM starts empty. Raises MachineDefinitionUnusable.
@@ -44,7 +50,7 @@ def new_machine_xml(
     if root.tag != "domain" or devices is None:
         raise MachineDefinitionUnusable("it is not a libvirt domain")
     _set_identity(root, name, vm_uuid)
-    _replace_disks(devices, disk_images)
+    _replace_disks(devices, disk_images, secret_uuids)
     _renew_interfaces(devices, network)
     _release_host_resources(root, devices)
     return unparse(root)
@@ -57,16 +63,27 @@ def create_machine(
     name: str,
     disk_images: Mapping[str, tuple[Path, DiskFormat]],
     network: str | None,
+    keys: DiskKeys = NO_KEYS,
 ) -> str:
-    """Define, but do not start, a new VM and return its UUID.
+    """Define, but do not start, a new VM and return its UUID. The disks that `keys` open are encrypted.
 
     Raises NameTaken, MachineDefinitionUnusable, HypervisorRefused, HypervisorUnreachable.
     """
     if any(domain.name() == name for domain in host.list_domains()):
         raise NameTaken(name)
     vm_uuid = new_guid()
-    xml = new_machine_xml(source_xml, name=name, vm_uuid=vm_uuid, disk_images=disk_images, network=network)
+    secrets = {disk: new_guid() for disk in keys}
+    xml = new_machine_xml(
+        source_xml,
+        name=name,
+        vm_uuid=vm_uuid,
+        disk_images=disk_images,
+        network=network,
+        secret_uuids=secrets,
+    )
     with translated("define the restored VM"):
+        for disk, secret_uuid in secrets.items():
+            define_secret(host.connection(), secret_uuid, str(disk_images[disk][0].resolve()), keys[disk])
         host.connection().defineXML(xml)
     log.info("fabric.machine.created", vm=name, vm_uuid=vm_uuid)
     return vm_uuid
@@ -91,6 +108,7 @@ def delete_machine(host: Host, vm_uuid: str) -> None:
         path = attribute(disk, "source", "file")
         if path:
             Path(path).unlink(missing_ok=True)
+            delete_secret(host.connection(), path)
     log.info("fabric.machine.deleted", vm=domain.name(), vm_uuid=vm_uuid)
 
 
@@ -113,9 +131,14 @@ def _set_identity(root: ET.Element, name: str, vm_uuid: str) -> None:
     ET.SubElement(metadata, MARK, {"from": original})
 
 
-def _replace_disks(devices: ET.Element, disk_images: Mapping[str, tuple[Path, DiskFormat]]) -> None:
+def _replace_disks(
+    devices: ET.Element,
+    disk_images: Mapping[str, tuple[Path, DiskFormat]],
+    secret_uuids: Mapping[str, str],
+) -> None:
     for disk in devices.findall("disk"):
-        image = disk_images.get(attribute(disk, "target", "dev"))
+        name = attribute(disk, "target", "dev")
+        image = disk_images.get(name)
         _remove(disk, "source", "backingStore", "mirror", "auth", "alias", "encryption", "transient")
         if image is not None:
             path, image_format = image
@@ -124,7 +147,9 @@ def _replace_disks(devices: ET.Element, disk_images: Mapping[str, tuple[Path, Di
             if driver is None:
                 driver = ET.SubElement(disk, "driver", {"name": "qemu"})
             driver.set("type", image_format)
-            ET.SubElement(disk, "source", {"file": str(path.resolve())})
+            source = ET.SubElement(disk, "source", {"file": str(path.resolve())})
+            if name in secret_uuids:
+                source.append(encryption_xml(secret_uuids[name]))
         elif disk.get("device") in {"cdrom", "floppy"}:
             disk.set("type", "file")
         else:

@@ -15,18 +15,20 @@ from vmkeep.fabric.extents import OPAQUE, ZERO, Piece, image_spec, map_images
 from vmkeep.fabric.nbd import NbdImage
 from vmkeep.fabric.points import PointRecord, written_files
 from vmkeep.model.disk_io import DiskSource, Extent
+from vmkeep.model.disk_key import NO_KEYS, DiskKeys
 from vmkeep.model.restore_point import CapturedDisk, Warned
 
 
 class FrozenDisk:
     """One disk of a restore point; see `DiskSource`. Whole when `layers` is the whole chain."""
 
-    def __init__(self, name: str, chain: Chain, layers: Sequence[Image]) -> None:
+    def __init__(self, name: str, chain: Chain, layers: Sequence[Image], key: str | None = None) -> None:
         self.name = name
+        self._key = key
         self.size_bytes = chain[-1].size_bytes
         self.incremental = len(layers) < len(chain)
         self._chain = chain
-        self._map = map_images(layers, size_bytes=self.size_bytes)
+        self._map = map_images(layers, size_bytes=self.size_bytes, key=key)
         self._opening = threading.Lock()
         self._files: dict[int, int] = {}
         self._nbd: NbdImage | None = None
@@ -95,7 +97,8 @@ class FrozenDisk:
             if self._nbd is None:
                 # force-share: never stand in the way of a VM or a merge that wants to lock one of the files
                 spec = {**image_spec(self._chain, whole=True), "read-only": True, "force-share": True}
-                self._nbd = NbdImage(["--read-only", f"json:{json.dumps(spec)}"], path=self._path)
+                image = ["--read-only", f"json:{json.dumps(spec)}"]
+                self._nbd = NbdImage(image, path=self._path, key=self._key)
             return self._nbd
 
 
@@ -127,13 +130,18 @@ class DiskSet:
 
 
 def open_sources(
-    point: PointRecord, since: PointRecord | None, held: ExitStack, *, folding: Collection[str] = ()
+    point: PointRecord,
+    since: PointRecord | None,
+    held: ExitStack,
+    *,
+    folding: Collection[str] = (),
+    keys: DiskKeys = NO_KEYS,
 ) -> DiskSet:
     """Open the disks of `point`; incremental where what changed after `since` is known for certain.
 
     `folding`: files that a merge writes to; with the layers above them they read as ever.
     `held` is closed with the set, or at once when opening fails.
-    Raises DiskVanished, FrozenLayerWritten, ImageUnreadable.
+    Raises DiskVanished, FrozenLayerWritten, DiskKeyMissing, DiskKeyWrong, ImageUnreadable.
     """
     with held:
         point, since = point.unstamped(folding), since and since.unstamped(folding)
@@ -147,7 +155,7 @@ def open_sources(
             layers, why = _layers_to_read(disk, chain, since)
             if why:
                 healed.append(Warned("WholeDiskRead", f"disk {disk.name} is read as a whole: {why}"))
-            source = FrozenDisk(disk.name, chain, layers)
+            source = FrozenDisk(disk.name, chain, layers, keys.get(disk.name))
             held.callback(source.close)
             disks.append(source)
         return DiskSet(disks, tuple(healed), held.pop_all())

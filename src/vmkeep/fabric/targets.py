@@ -1,6 +1,7 @@
 """New disks, written by a restore: sparse, and gone again when the restore fails."""
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -9,8 +10,10 @@ from pathlib import Path
 import structlog
 
 from vmkeep.base.errors import InvalidValue
-from vmkeep.fabric import qemu_img
+from vmkeep.fabric.chain import Image
 from vmkeep.fabric.errors import DiskFileTaken, DiskIoFailed, TargetFull
+from vmkeep.fabric.extents import image_spec
+from vmkeep.fabric.layer_file import create_encrypted, encryption_options
 from vmkeep.fabric.nbd import NbdImage
 from vmkeep.model.disk_io import DiskTarget
 from vmkeep.model.machine import DiskFormat
@@ -48,16 +51,21 @@ class RawTarget:
         os.close(self._descriptor)
 
 
-class Qcow2Target:
-    """A qcow2 image, written through qemu-nbd; see `DiskTarget`."""
+class QemuTarget:
+    """A qcow2 or LUKS image, written through qemu-nbd; with a key, qcow2 is encrypted too. See `DiskTarget`."""
 
-    def __init__(self, path: Path, size_bytes: int) -> None:
+    def __init__(self, path: Path, size_bytes: int, image_format: DiskFormat, key: str | None) -> None:
         self.size_bytes = size_bytes
         self._path = path
         path.touch(mode=0o600, exist_ok=False)
+        create = ["create", "-q", "-f", image_format]
+        if key is not None:
+            create += ["-o", encryption_options("encrypt." if image_format is DiskFormat.QCOW2 else "")]
         with _telling(path, 0):
-            qemu_img.run(["create", "-q", "-f", "qcow2", str(path), str(size_bytes)], path=str(path))
-        self._image = NbdImage(["--format=qcow2", "--cache=writeback", str(path)], path=str(path))
+            create_encrypted([*create, str(path), str(size_bytes)], path=str(path), key=key)
+        image = Image(str(path), image_format, size_bytes, encrypted=key is not None)
+        spec = json.dumps(image_spec([image], whole=True))
+        self._image = NbdImage(["--cache=writeback", f"json:{spec}"], path=str(path), key=key)
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write `data` at `offset`. Raises TargetFull, DiskIoFailed."""
@@ -80,10 +88,12 @@ def format_by_name(path: Path) -> DiskFormat:
 
 
 @contextmanager
-def new_disk(path: Path, *, size_bytes: int, image_format: DiskFormat) -> Iterator[DiskTarget]:
+def new_disk(
+    path: Path, *, size_bytes: int, image_format: DiskFormat, key: str | None = None
+) -> Iterator[DiskTarget]:
     """Create a disk to be written within the block; when the block fails the file is removed.
 
-    The file's name tells the format (see `format_by_name`).
+    The file's name tells the format (see `format_by_name`). With a key the disk is encrypted with it, by LUKS.
     Raises InvalidValue, DiskFileTaken, TargetFull, DiskIoFailed, ImageUnreadable.
     """
     if format_by_name(path) is not image_format:
@@ -92,15 +102,23 @@ def new_disk(path: Path, *, size_bytes: int, image_format: DiskFormat) -> Iterat
         )
     if path.exists():
         raise DiskFileTaken(str(path))
-    make = RawTarget if image_format is DiskFormat.RAW else Qcow2Target
     try:
-        with closing(make(path, size_bytes)) as target:
+        with closing(_new_target(path, size_bytes, image_format, key)) as target:
             yield target
             target.flush()
     except BaseException:
         path.unlink(missing_ok=True)
         log.info("fabric.target.removed", path=str(path))
         raise
+
+
+def _new_target(
+    path: Path, size_bytes: int, image_format: DiskFormat, key: str | None
+) -> RawTarget | QemuTarget:
+    if image_format is DiskFormat.RAW and key is None:
+        return RawTarget(path, size_bytes)
+    stored = DiskFormat.LUKS if image_format is DiskFormat.RAW else image_format
+    return QemuTarget(path, size_bytes, stored, key)
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from vmkeep.model.disk_key import KeyReference
+
 
 class MachineState(StrEnum):
     """Life of a VM, reduced to what a backup cares about."""
@@ -27,6 +29,8 @@ class DiskFormat(StrEnum):
 
     QCOW2 = "qcow2"
     RAW = "raw"
+    LUKS = "luks"
+    """Raw, behind a LUKS header; libvirt calls it `raw` with an encryption."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,10 @@ class Disk:
     format: DiskFormat
     size_bytes: int
     """Virtual size."""
+    encrypted: bool = False
+    """Whether QEMU keeps it in LUKS, so that the guest sees plaintext and the host's files hold none."""
+    key: KeyReference | None = None
+    """Where the key of an encrypted disk is kept; None when nobody has said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,11 @@ class VirtualMachine:
     """Whether qemu-guest-agent answers."""
     excluded_disks: tuple[str, ...] = field(default=())
     """Devices that cannot be captured (cdrom, network disks, pass-through), as `name (why)`."""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether any of its disks is encrypted."""
+        return any(disk.encrypted for disk in self.disks)
 
     @property
     def expected_consistency(self) -> Consistency:

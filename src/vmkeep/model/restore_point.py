@@ -29,6 +29,8 @@ class CapturedDisk:
     """The layer that takes the guest's writes after this point."""
     chain: tuple[str, ...]
     """Files this point reads from, base first, `path` last."""
+    secret_uuid: str = ""
+    """libvirt's secret that opens it in a running VM; empty for a disk that is not encrypted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,96 @@
+"""An idle VM whose disks are encrypted by QEMU: `vda` qcow2 with LUKS, `sda` LUKS alone."""
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import libvirt
+
+from tests.fabric.idle_vm import UUID, XML, IdleVm
+from tests.fabric.on_guests import qemu_img
+from tests.lab.lab import Lab
+
+PASSPHRASE = "correct horse"
+KEYS: Mapping[str, str] = {"vda": PASSPHRASE, "sda": PASSPHRASE}
+SECRET_UUID = "5ec00000-77cc-4c6b-9d52-0a7700000001"
+ENCRYPTION = f"<encryption format='luks'><secret type='passphrase' uuid='{SECRET_UUID}'/></encryption>"
+QUICK = "iter-time=10"
+"""Milliseconds for the key of a test's image."""
+
+
+class EncryptedVm(IdleVm):
+    """Two disks of 16 MiB that only libvirt's secret opens."""
+
+    def __init__(self, lab: Lab, passphrase: str = PASSPHRASE) -> None:
+        self.uuid = UUID
+        self.folder = lab.new_folder("encrypted")
+        define_secret(lab.connection, passphrase)
+        create_encrypted(self.folder / "os.qcow2", "qcow2", "16M", passphrase)
+        create_encrypted(self.folder / "data.raw", "luks", "16M", passphrase)
+        xml = XML.format(uuid=UUID, folder=self.folder)
+        for name in ("os.qcow2", "data.raw"):
+            plain = f"<source file='{self.folder}/{name}'/>"
+            xml = xml.replace(plain, f"{plain[:-2]}>{ENCRYPTION}</source>")
+        self.domain = lab.connection.defineXML(xml)
+
+
+def define_secret(connection: libvirt.virConnect, passphrase: str) -> None:
+    """Give libvirt the key, as the host's administrator does: nobody can read it back."""
+    secret = f"<secret ephemeral='yes' private='yes'><uuid>{SECRET_UUID}</uuid></secret>"
+    connection.secretDefineXML(secret).setValue(passphrase.encode())
+
+
+def secret_object(passphrase: str) -> str:
+    return f"secret,id=key,data={passphrase}"
+
+
+def create_encrypted(path: Path, image_format: str, size: str, passphrase: str = PASSPHRASE) -> None:
+    """Create an empty encrypted image; QEMU now and then fails to time its key derivation."""
+    options = f"key-secret=key,{QUICK}"
+    if image_format == "qcow2":
+        options = f"encrypt.format=luks,encrypt.key-secret=key,encrypt.{QUICK}"
+    arguments = ("create", "-q", "--object", secret_object(passphrase), "-f", image_format, "-o", options)
+    for _attempt in range(20):
+        try:
+            qemu_img(*arguments, path, size)
+        except subprocess.CalledProcessError as error:
+            if "accurate CPU usage" not in error.stderr:
+                raise
+        else:
+            return
+    raise AssertionError(path)
+
+
+def plain_copy(path: Path | str, copy: Path, passphrase: str = PASSPHRASE) -> Path:
+    """What an encrypted image holds, decrypted by QEMU, as a raw file."""
+    description = f"json:{describe(str(path))}"
+    qemu_img("convert", "-U", "--object", secret_object(passphrase), "-O", "raw", description, copy)
+    return copy
+
+
+def describe(path: str) -> str:
+    """Return QEMU's description of an encrypted image with all it stands on."""
+    about = json.loads(qemu_img("info", "-U", "--output=json", path))
+    spec = {"driver": about["format"], "file": {"driver": "file", "filename": path}}
+    if about["format"] == "luks":
+        spec["key-secret"] = "key"
+    elif about.get("encrypted"):
+        spec["encrypt"] = {"format": "luks", "key-secret": "key"}
+    backing = about.get("full-backing-filename")
+    if backing:
+        spec["backing"] = json.loads(describe(backing))
+    return json.dumps(spec)
+
+
+@contextmanager
+def encrypted_vm(lab: Lab, *, running: bool) -> Iterator[EncryptedVm]:
+    vm = EncryptedVm(lab)
+    if running:
+        vm.domain.create()
+    yield vm
+    if vm.domain.isActive():
+        vm.domain.destroy()
+    vm.domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
+    lab.connection.secretLookupByUUIDString(SECRET_UUID).undefine()
