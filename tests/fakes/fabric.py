@@ -12,6 +12,7 @@ from vmkeep.base.clock import Clock
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.model.disk_io import DiskSource, DiskTarget, Extent, ExtentKind
+from vmkeep.model.disk_key import NO_KEYS, DiskKeys, KeyReference
 from vmkeep.model.disk_selection import DiskSelection, is_selected
 from vmkeep.model.machine import Consistency, Disk, DiskFormat, MachineState, Nic, VirtualMachine
 from vmkeep.model.network import Network
@@ -40,6 +41,20 @@ class DiskFileTaken(VmkeepError):
     text = "cannot create the disk {e.path}: the file exists"
     retry = Retry.AFTER_CHANGE
     path: str
+
+
+@dataclass(eq=False)
+class DiskKeyMissing(VmkeepError):
+    text = "the disk {e.disk} is encrypted, and its key was not given"
+    retry = Retry.LATER
+    disk: str
+
+
+@dataclass(eq=False)
+class DiskKeyWrong(VmkeepError):
+    text = "the key of {e.disk} does not open it"
+    retry = Retry.AFTER_CHANGE
+    disk: str
 
 
 @dataclass
@@ -95,6 +110,8 @@ class FakeFabric:
         """What the next captures warn of."""
         self.obstacles: tuple[VmkeepError, ...] = ()
         """What captures would be refused for."""
+        self.written_keys: dict[str, str] = {}
+        """File name of an encrypted disk that was created → its key."""
 
     # What the test does to the host
 
@@ -103,6 +120,21 @@ class FakeFabric:
         disks = {disk: {"size": size, "path": f"/images/{name}-{disk}"} for disk, size in sizes.items()}
         self._put_machine(uuid, name, disks)
         return uuid
+
+    def encrypt(self, uuid: str, disk: str, passphrase: str, reference: KeyReference | None = None) -> None:
+        """Give a disk a key, or another one, and say where it is kept."""
+        with self._changing(uuid) as machine:
+            about = machine["disks"][disk]
+            about["passphrase"] = passphrase
+            for layer in about["layers"]:
+                layer.setdefault("passphrase", passphrase)
+            if reference is not None:
+                about["reference"] = [reference.key_vault, reference.secret]
+
+    def passphrases(self, uuid: str) -> dict[str, str]:
+        """Return the keys the host knows of a VM's encrypted disks."""
+        disks = self._machine(uuid)["disks"]
+        return {name: disk["passphrase"] for name, disk in disks.items() if "passphrase" in disk}
 
     def guest_writes(self, uuid: str, disk: str, offset: int, data: bytes) -> None:
         assert offset % BLOCK == 0
@@ -170,8 +202,11 @@ class FakeFabric:
         on_phase: Callable[[str], None],
         cancelled: Callable[[], bool],
         selection: DiskSelection | None = None,
+        keys: DiskKeys = NO_KEYS,
     ) -> RestorePoint:
-        self._machine(vm_uuid)
+        for lun, (name, disk) in enumerate(self._machine(vm_uuid)["disks"].items(), start=-1):
+            if is_selected(selection, name, lun):
+                _check_key(name, disk.get("passphrase"), keys)
         if cancelled():
             raise WorkCancelled(work="capture")
         try:
@@ -228,7 +263,7 @@ class FakeFabric:
     def check(self) -> list[Warned]:
         return []
 
-    def discard_capture(self, vm_uuid: str, point_id: str) -> None:
+    def discard_capture(self, vm_uuid: str, point_id: str, *, keys: DiskKeys = NO_KEYS) -> None:  # noqa: ARG002 - its VMs run
         self._on("discard: begun")
         if self._machine_path(vm_uuid).exists():
             self._fold(vm_uuid, point_id)
@@ -240,7 +275,9 @@ class FakeFabric:
         return int(was_frozen)
 
     @contextmanager
-    def sources(self, point: RestorePoint, *, since: RestorePoint | None) -> Iterator[FakeDiskSet]:
+    def sources(
+        self, point: RestorePoint, *, since: RestorePoint | None, keys: DiskKeys = NO_KEYS
+    ) -> Iterator[FakeDiskSet]:
         disks: list[DiskSource] = []
         healed = []
         captured = {disk.name for disk in point.disks}
@@ -249,6 +286,7 @@ class FakeFabric:
                 continue
             points = [layer["point"] for layer in disk["layers"]]
             until = points.index(point.id) + 1
+            _check_key(name, disk["layers"][until - 1].get("passphrase"), keys)
             incremental = since is not None and since.id in points
             if since is not None and not incremental:
                 healed.append(Warned("ChainHealed", f"disk {name} is read whole"))
@@ -260,7 +298,12 @@ class FakeFabric:
         yield FakeDiskSet(disks, healed)
 
     def merge(
-        self, point: RestorePoint, *, on_progress: Callable[[int, int], None], cancelled: Callable[[], bool]
+        self,
+        point: RestorePoint,
+        *,
+        on_progress: Callable[[int, int], None],
+        cancelled: Callable[[], bool],
+        keys: DiskKeys = NO_KEYS,  # noqa: ARG002 - its VMs run
     ) -> None:
         self._on("merge: begun")
         machine = self._machine(point.vm_uuid)
@@ -278,7 +321,10 @@ class FakeFabric:
         *,
         size_bytes: int,
         format: DiskFormat,  # noqa: A002, ARG002 - the port's word; what a fake writes has no format
+        key: str | None = None,
     ) -> Iterator[DiskTarget]:
+        if key is not None:
+            self.written_keys[path.name] = key
         try:
             path.touch(exist_ok=False)
         except FileExistsError as error:
@@ -300,9 +346,14 @@ class FakeFabric:
         name: str,
         disk_paths: Mapping[str, Path],
         network: str | None,  # noqa: ARG002 - nor do they have networks
+        keys: DiskKeys = NO_KEYS,
     ) -> str:
         uuid = new_guid()
-        disks = {disk: {"size": path.stat().st_size, "path": str(path)} for disk, path in disk_paths.items()}
+        disks: dict[str, Document] = {
+            disk: {"size": path.stat().st_size, "path": str(path)} for disk, path in disk_paths.items()
+        }
+        for disk, passphrase in keys.items():
+            disks[disk]["passphrase"] = passphrase
         self._on("machine: begun")
         self._put_machine(uuid, name, disks)
         self._on("machine: created")
@@ -352,7 +403,8 @@ class FakeFabric:
                 if not is_selected(selection, name, lun):
                     continue
                 disk["layers"][-1]["point"] = point_id
-                disk["layers"].append({"point": None, "blocks": {}})
+                kept = {"passphrase": disk["passphrase"]} if "passphrase" in disk else {}
+                disk["layers"].append({"point": None, "blocks": {}, **kept})
 
     def _fold(self, uuid: str, point_id: str) -> None:
         with self._changing(uuid) as machine:
@@ -366,6 +418,13 @@ class FakeFabric:
                     gone = disk["layers"].pop(at)
                     newer = disk["layers"][at]
                     newer["blocks"] = {**gone["blocks"], **newer["blocks"]}
+
+
+def _check_key(name: str, passphrase: str | None, keys: DiskKeys) -> None:
+    if passphrase is not None and name not in keys:
+        raise DiskKeyMissing(disk=name)
+    if passphrase is not None and keys[name] != passphrase:
+        raise DiskKeyWrong(disk=name)
 
 
 def _has(disk: Document, point_id: str) -> bool:
@@ -385,7 +444,15 @@ def _content(disk: Document, until: int | None) -> bytes:
 
 def _virtual_machine(uuid: str, machine: Document) -> VirtualMachine:
     disks = tuple(
-        Disk(name=name, lun=lun, path=disk["path"], format=DiskFormat.QCOW2, size_bytes=disk["size"])
+        Disk(
+            name=name,
+            lun=lun,
+            path=disk["path"],
+            format=DiskFormat.QCOW2,
+            size_bytes=disk["size"],
+            encrypted="passphrase" in disk,
+            key=KeyReference(*disk["reference"]) if "reference" in disk else None,
+        )
         for lun, (name, disk) in enumerate(machine["disks"].items(), start=-1)
     )
     return VirtualMachine(

@@ -177,6 +177,14 @@ class FakeRepositories:
         if vault.id in self.revoked:
             raise KeyRevoked
 
+    def seal(self, vault: Vault, secret: bytes, *, context: str) -> bytes:
+        return f"{vault.id} {context}|".encode() + secret[::-1]
+
+    def unseal(self, vault: Vault, sealed: bytes, *, context: str) -> bytes:
+        place, _, secret = sealed.partition(b"|")
+        assert place.decode() == f"{vault.id} {context}"
+        return secret[::-1]
+
 
 def _looked_at(disk: DiskSource) -> Iterator[tuple[int, bytes | None]]:
     """Yield block number and content, None for zeros."""

@@ -130,6 +130,7 @@ class Memory:
             cast("Catalog", self),
             cast("Any", None),  # no fabric
             cast("Any", None),  # no repositories
+            cast("Any", None),  # no key vaults
             self.clock,
             Limits(),
             Path("/nowhere"),

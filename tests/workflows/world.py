@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from tests.fakes.fabric import BLOCK, FakeFabric
+from tests.fakes.key_vaults import FakeKeyVaults
 from tests.fakes.repository import FakeRepositories, FakeRepository
 from vmkeep.base.clock import Clock
 from vmkeep.base.ids import new_guid
@@ -71,6 +72,7 @@ class World:
     catalog: Catalog
     fabric: FakeFabric
     repositories: FakeRepositories
+    key_vaults: FakeKeyVaults
     engine: Engine
 
     @classmethod
@@ -79,10 +81,12 @@ class World:
         catalog = Catalog(f"sqlite:///{root}/catalog.db", clock)
         fabric = FakeFabric(root / "host", clock, hook)
         repositories = FakeRepositories(root / "vaults", hook)
+        key_vaults = FakeKeyVaults()
         engine = Engine(
             catalog,
             fabric,
             repositories,
+            key_vaults,
             clock,
             dbos_url=f"sqlite:///{root}/work.db",
             limits=LIMITS,
@@ -90,7 +94,7 @@ class World:
             place=PLACE,
             on_step=hook,
         )
-        return cls(root, clock, hook, catalog, fabric, repositories, engine)
+        return cls(root, clock, hook, catalog, fabric, repositories, key_vaults, engine)
 
     def close(self) -> None:
         self.engine.close()

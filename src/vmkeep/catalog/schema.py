@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from vmkeep.catalog.columns import Structure, UtcTime, Word
+from vmkeep.model.disk_key import CarriedKey
 from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.job import JobError, JobOperation, JobStatus, JobTask, TaskName, TaskStatus
 from vmkeep.model.lock import LockLevel
@@ -65,6 +66,10 @@ _DISKS = Structure[tuple[PointDisk, ...]](
 )
 _SELECTION = Structure[DiskSelection](
     asdict, lambda data: DiskSelection(data["included"], tuple(data["luns"]), tuple(data["names"]))
+)
+_DISK_KEYS = Structure[tuple[CarriedKey, ...]](
+    lambda keys: [key.to_json() for key in keys],
+    lambda data: tuple(CarriedKey.from_json(key) for key in data),
 )
 _RESTORE_POINT = Structure[RestorePoint](RestorePoint.to_json, RestorePoint.from_json)
 
@@ -131,6 +136,7 @@ recovery_points = Table(
     Column("machine_xml", Text, nullable=False),
     Column("warnings", _WARNED, nullable=False),
     Column("disks", _DISKS, nullable=False),
+    Column("disk_keys", _DISK_KEYS, nullable=False),
     Index("recovery_points_by_item", "item_id", "time"),
 )
 

@@ -47,7 +47,8 @@ def _affected(domain: Domain) -> int:
 
 
 def _unparse(references: Mapping[str, KeyReference]) -> str:
-    keys = ET.Element(_KEYS)
+    """Return the element without its namespace: libvirt adds it, and refuses one that has it."""
+    keys = ET.Element("keys")
     for disk, one in sorted(references.items()):
-        ET.SubElement(keys, _KEY, {"disk": disk, "key-vault": one.key_vault, "secret": one.secret})
+        ET.SubElement(keys, "key", {"disk": disk, "key-vault": one.key_vault, "secret": one.secret})
     return unparse(keys)

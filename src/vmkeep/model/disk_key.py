@@ -19,6 +19,15 @@ class KeyReference:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundKey:
+    """What a key vault gave for a reference: the newest version."""
+
+    version: str
+    passphrase: str = field(repr=False)
+    secret_backup: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class CarriedKey:
     """The key of one disk as a recovery point carries it, so that the key vault may be lost."""
 

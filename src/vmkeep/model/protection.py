@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from vmkeep.model.disk_key import CarriedKey
 from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.keeping import Retention
 from vmkeep.model.machine import Consistency
@@ -118,6 +119,8 @@ class RecoveryPoint:
     warnings: tuple[Warned, ...] = ()
     disks: tuple[PointDisk, ...] = ()
     """The disks the VM had, those left out as well; empty for points that are older than this list."""
+    disk_keys: tuple[CarriedKey, ...] = ()
+    """The keys of its encrypted disks."""
 
     @property
     def known_disks(self) -> tuple[PointDisk, ...]:

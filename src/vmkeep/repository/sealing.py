@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError, frame_content_size
 
+from vmkeep.base.ids import new_secret
 from vmkeep.repository.errors import ObjectDamaged
 from vmkeep.repository.layout import ID_SIZE, ZERO_ID, RecordKind
 
@@ -19,6 +20,7 @@ SECRET_SIZE: Final = 32
 KEY_CHECK_SIZE: Final = 16
 _NONCE_SIZE = 12
 _TAG_SIZE = 16
+_NOTE = b"\x01"
 RECORD_OVERHEAD: Final = 1 + _TAG_SIZE
 """Bytes that a record is longer than its compressed payload."""
 
@@ -49,6 +51,32 @@ class RepositoryKey:
         """Return the key for one purpose, by BLAKE3's key derivation."""
         context = f"vmkeep repository v1 2026-11 {purpose}"
         return blake3(self._secret, derive_key_context=context).digest(length=size)
+
+
+class NoteSeal:
+    """Seals a few secret bytes that are kept beside the repository, such as a disk's key; each for one context.
+
+    A note is the byte 0x01, a random nonce of 12 bytes, AES-256-GCM's ciphertext and tag; the additional data is the
+    first byte and the context.
+    """
+
+    def __init__(self, key: RepositoryKey) -> None:
+        self._cipher = AESGCM(key.derive("note"))
+
+    def seal(self, secret: bytes, context: str) -> bytes:
+        """Return the note."""
+        nonce = new_secret(_NONCE_SIZE)
+        return _NOTE + nonce + self._cipher.encrypt(nonce, secret, _NOTE + context.encode())
+
+    def open(self, note: bytes, context: str) -> bytes:
+        """Return what was sealed; raises ObjectDamaged."""
+        version, nonce, sealed = note[:1], note[1 : 1 + _NONCE_SIZE], note[1 + _NONCE_SIZE :]
+        try:
+            if version != _NOTE:
+                raise ObjectDamaged(context, "it was sealed by another version of vmkeep")
+            return self._cipher.decrypt(nonce, sealed, _NOTE + context.encode())
+        except (InvalidTag, ValueError) as error:
+            raise ObjectDamaged(context, "it is not authentic") from error
 
 
 class Sealer:

@@ -20,7 +20,7 @@ from vmkeep.keyvault.errors import WrappedKeyDamaged
 from vmkeep.keyvault.key_id import KeyId
 from vmkeep.model.protection import Vault
 from vmkeep.repository import Repository, RepositoryKey, open_store
-from vmkeep.repository.sealing import SECRET_SIZE
+from vmkeep.repository.sealing import SECRET_SIZE, NoteSeal
 
 log = structlog.get_logger()
 
@@ -56,6 +56,17 @@ class VaultRepositories:
         """Raise as KeyPlace when the key vault's key that opens a vault cannot be used now; others are not asked."""
         if find_wrapping(vault.wrapped_key, vault.id):
             self._keyring.unwrap(vault.wrapped_key, vault.id)
+
+    def seal(self, vault: Vault, secret: bytes, *, context: str) -> bytes:
+        """Seal a few secret bytes with a vault's data key; raises as KeyPlace."""
+        return self._notes(vault).seal(secret, context)
+
+    def unseal(self, vault: Vault, sealed: bytes, *, context: str) -> bytes:
+        """Return what `seal` was given; raises ObjectDamaged, and as KeyPlace."""
+        return self._notes(vault).open(sealed, context)
+
+    def _notes(self, vault: Vault) -> NoteSeal:
+        return NoteSeal(RepositoryKey(self._keyring.unwrap(vault.wrapped_key, vault.id)))
 
     def wrap_anew(self, vault: Vault, key: KeyId | None) -> None:
         """Wrap a vault's data key under another key, for None the master key; raises as KeyPlace.

@@ -17,6 +17,7 @@ from vmkeep.keyvault.key_vaults import KeyVaults
 from vmkeep.keyvault.local_keyring import LocalKeyring
 from vmkeep.keyvault.own_keys import OwnKeys
 from vmkeep.model.collection import CollectionPlace
+from vmkeep.server.disk_key_vaults import DiskKeyVaults
 from vmkeep.server.host import open_host
 from vmkeep.server.identity import ensure_installation
 from vmkeep.server.parts import Parts
@@ -54,6 +55,7 @@ def assemble(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Part
             catalog,
             fabric,
             repositories,
+            DiskKeyVaults(key_vaults),
             clock,
             dbos_url=f"sqlite:///{state_dir}/workflows.db",
             limits=limits,

@@ -15,6 +15,7 @@ from vmkeep.model.job import JobOperation, JobStatus, TaskName
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint
 from vmkeep.model.restore_point import RestorePoint
 from vmkeep.workflows import preflight
+from vmkeep.workflows.disk_keys import fetch_keys, open_keys
 from vmkeep.workflows.job_run import JobRun, StepFailed
 from vmkeep.workflows.journal import Arguments, Json
 from vmkeep.workflows.pillars import Pillars
@@ -56,7 +57,9 @@ class Backup:
             self._catalog.delete_recovery_point(item.id, point.id)
             self._delete_manifest(item, point)
         self._thaw(run, item)
-        self._fabric.discard_capture(item.vm_uuid, run.id)
+        carried = point.disk_keys if point else ()
+        keys = open_keys(self._pillars, item.vault_id, arguments["point"], carried)
+        self._fabric.discard_capture(item.vm_uuid, run.id, keys=keys)
 
     def after(self, run: JobRun) -> None:
         """Note on the item how its backup went."""
@@ -78,15 +81,18 @@ class Backup:
             restore_point = self._find_cut_short(run, item) if cut_short else None
             if restore_point is None:
                 preflight.check(self._pillars, item)
+            fetched = fetch_keys(self._pillars, item, arguments["point"])
+            if restore_point is None:
                 restore_point = self._fabric.capture(
                     item.vm_uuid,
                     point_id=run.id,
                     on_phase=run.phase(TaskName.TAKE_SNAPSHOT),
                     cancelled=run.cancel_wanted,
                     selection=item.disk_selection,
+                    keys=fetched.keys,
                 )
             run.stop_if_wanted()
-            point = _recovery_point(item, restore_point, arguments)
+            point = replace(_recovery_point(item, restore_point, arguments), disk_keys=fetched.carried)
             self._catalog.put_recovery_point(point)
             self._note_point(run, point, restore_point)
         return {"restore_point": restore_point.id}
@@ -142,7 +148,8 @@ class Backup:
         base = self._find_base(item, point, repository)
         restore_point = _held(point)
         since = base.restore_point if base else None
-        with self._fabric.sources(restore_point, since=since) as disk_set:
+        keys = open_keys(self._pillars, item.vault_id, point.id, point.disk_keys)
+        with self._fabric.sources(restore_point, since=since, keys=keys) as disk_set:
             for warned in disk_set.healed:
                 run.warn(warned)
             return repository.ingest(

@@ -34,7 +34,7 @@ from vmkeep.workflows.journal import Arguments, Journal, WorkflowState
 from vmkeep.workflows.limits import Limits
 from vmkeep.workflows.outlook import look
 from vmkeep.workflows.pillars import Pillars
-from vmkeep.workflows.ports import FabricPort, RepositoryPort
+from vmkeep.workflows.ports import FabricPort, KeyVaultPort, RepositoryPort
 from vmkeep.workflows.restore import RestoreDisks, RestoreVm
 from vmkeep.workflows.scheduler import Scheduler
 from vmkeep.workflows.upkeep import DISCARD, EXPIRE, PRUNE, Upkeep, discard_unreferenced
@@ -71,6 +71,7 @@ class Engine:
         catalog: Catalog,
         fabric: FabricPort,
         repositories: RepositoryPort,
+        key_vaults: KeyVaultPort,
         clock: Clock,
         *,
         dbos_url: str,
@@ -82,7 +83,9 @@ class Engine:
         """`on_step` hears of each step being begun, done and journaled: crash tests stop there."""
         self._catalog = catalog
         self._clock = clock
-        self._pillars = Pillars(catalog, fabric, repositories, clock, limits or Limits(), restored_dir, place)
+        self._pillars = Pillars(
+            catalog, fabric, repositories, key_vaults, clock, limits or Limits(), restored_dir, place
+        )
         self._kinds: dict[str, JobKind] = {
             "backup": Backup(self._pillars),
             "restore-vm": RestoreVm(self._pillars),

@@ -59,6 +59,15 @@ def _disks(subject: Look) -> Iterator[OutlookLine]:
         yield OutlookLine("Disks", _GOOD, f"cannot be captured: {', '.join(machine.excluded_disks)}")
 
 
+def _encryption(subject: Look) -> Iterator[OutlookLine]:
+    """Yield whether the keys of encrypted disks can be had; nothing about other VMs."""
+    keys = {disk.name: disk.key for disk in subject.facts.disks if disk.encrypted}
+    if not keys:
+        return
+    found = [f"{disk} by '{key.secret}' in key vault '{key.key_vault}'" for disk, key in keys.items() if key]
+    yield from _judged("Encryption", subject, _KEY_RULES, ", ".join(found))
+
+
 def _restore_points(subject: Look) -> Iterator[OutlookLine]:
     good = f"{subject.facts.restore_points} of {subject.facts.limits.instant_points} are on this host"
     yield from _judged("Restore points", subject, (preflight.restore_points_are_not_too_many,), good)
@@ -148,9 +157,11 @@ def _jobs(subject: Look) -> Iterator[OutlookLine]:
 
 
 _DISK_RULES = (preflight.disks_are_not_too_large, preflight.disks_are_not_too_many)
+_KEY_RULES = (preflight.disk_keys_are_named, preflight.key_vaults_permit)
 _VIEWS: tuple[Callable[[Look], Iterator[OutlookLine]], ...] = (
     _protection,
     _disks,
+    _encryption,
     _restore_points,
     _capture,
     _consistency,

@@ -10,7 +10,7 @@ from vmkeep.base.clock import Clock
 from vmkeep.catalog import Catalog
 from vmkeep.model.collection import CollectionPlace
 from vmkeep.workflows.limits import Limits
-from vmkeep.workflows.ports import FabricPort, RepositoryPort
+from vmkeep.workflows.ports import FabricPort, KeyVaultPort, RepositoryPort
 
 _LOOK_S = 0.2
 
@@ -42,6 +42,7 @@ class Pillars:
     catalog: Catalog
     fabric: FabricPort
     repositories: RepositoryPort
+    key_vaults: KeyVaultPort
     clock: Clock
     limits: Limits
     restored_dir: Path

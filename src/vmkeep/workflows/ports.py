@@ -12,6 +12,7 @@ from typing import Protocol
 
 from vmkeep.base.errors import VmkeepError
 from vmkeep.model.disk_io import DiskSource, DiskTarget, OnProgress
+from vmkeep.model.disk_key import NO_KEYS, DiskKeys, FoundKey, KeyReference
 from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.machine import DiskFormat, VirtualMachine
 from vmkeep.model.network import Network
@@ -63,8 +64,12 @@ class FabricPort(Protocol):
         on_phase: OnPhase,
         cancelled: IsCancelled,
         selection: DiskSelection | None = None,
+        keys: DiskKeys = NO_KEYS,
     ) -> RestorePoint:
-        """Freeze, add layers to the selected disks, thaw. The guest is thawed however this ends; raises WorkCancelled."""
+        """Freeze, add layers to the selected disks, thaw. The guest is thawed however this ends; raises WorkCancelled.
+
+        The layers of encrypted disks are encrypted with their own keys; raises when one is missing or wrong.
+        """
         ...
 
     def find_point(self, vm_uuid: str, point_id: str) -> RestorePoint | None:
@@ -87,20 +92,27 @@ class FabricPort(Protocol):
         """Compare what the host has with what it should have."""
         ...
 
-    def discard_capture(self, vm_uuid: str, point_id: str) -> None:
-        """Undo a capture, whole or cut short; none there is no error."""
+    def discard_capture(self, vm_uuid: str, point_id: str, *, keys: DiskKeys = NO_KEYS) -> None:
+        """Undo a capture, whole or cut short; none there is no error. `keys` serve encrypted disks of a VM that is off."""
         ...
 
     def thaw(self, vm_uuid: str) -> int:
         """Thaw the guest's file systems; returns how many were frozen."""
         ...
 
-    def sources(self, point: RestorePoint, *, since: RestorePoint | None) -> AbstractContextManager[DiskSet]:
-        """Open a restore point's disks: what changed since an older one, or all of it."""
+    def sources(
+        self, point: RestorePoint, *, since: RestorePoint | None, keys: DiskKeys = NO_KEYS
+    ) -> AbstractContextManager[DiskSet]:
+        """Open a restore point's disks: what changed since an older one, or all of it. Encrypted ones read as plaintext."""
         ...
 
-    def merge(self, point: RestorePoint, *, on_progress: OnBytes, cancelled: IsCancelled) -> None:
-        """Fold a restore point's layer away; one that is gone is no error; raises WorkCancelled."""
+    def merge(
+        self, point: RestorePoint, *, on_progress: OnBytes, cancelled: IsCancelled, keys: DiskKeys = NO_KEYS
+    ) -> None:
+        """Fold a restore point's layer away; one that is gone is no error; raises WorkCancelled.
+
+        `keys` are needed for encrypted disks of a VM that is off.
+        """
         ...
 
     def create_disk(
@@ -109,14 +121,21 @@ class FabricPort(Protocol):
         *,
         size_bytes: int,
         format: DiskFormat,  # noqa: A002 - the word everywhere
+        key: str | None = None,
     ) -> AbstractContextManager[DiskTarget]:
-        """Make a new disk file, removed again when the block raises; raises when the file exists."""
+        """Make a new disk file, encrypted if there is a key; removed again when the block raises; raises when it exists."""
         ...
 
     def create_machine(
-        self, source_xml: str, *, name: str, disk_paths: Mapping[str, Path], network: str | None
+        self,
+        source_xml: str,
+        *,
+        name: str,
+        disk_paths: Mapping[str, Path],
+        network: str | None,
+        keys: DiskKeys = NO_KEYS,
     ) -> str:
-        """Define a new VM from a definition with other disks; returns its UUID."""
+        """Define a new VM from a definition with other disks, and let it open the encrypted ones; returns its UUID."""
         ...
 
     def delete_machine(self, uuid: str) -> None:
@@ -222,4 +241,29 @@ class RepositoryPort(Protocol):
 
     def check_key(self, vault: Vault) -> None:
         """Raise when the key vault's key that opens a vault cannot be used now."""
+        ...
+
+    def seal(self, vault: Vault, secret: bytes, *, context: str) -> bytes:
+        """Seal a few secret bytes with a vault's data key, for one context."""
+        ...
+
+    def unseal(self, vault: Vault, sealed: bytes, *, context: str) -> bytes:
+        """Return what `seal` was given; raises when it is not authentic or for another context."""
+        ...
+
+
+class KeyVaultPort(Protocol):
+    """The key vaults, as the backup service may use them."""
+
+    @property
+    def identity(self) -> str:
+        """The object id by which access policies know the backup service."""
+        ...
+
+    def missing_rights(self, key_vault: str) -> Sequence[str] | None:
+        """Return which rights backups of encrypted VMs lack, as `secrets get`; None when there is no such key vault."""
+        ...
+
+    def fetch(self, reference: KeyReference) -> FoundKey:
+        """Return the newest version of a secret; raises as the key vault does."""
         ...

@@ -4,8 +4,8 @@ What only the hypervisor can tell (the VM's state, room for layers, files that v
 likewise before it touches the guest: `FabricPort.capture_obstacles`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from vmkeep.base.errors import VmkeepError
@@ -15,6 +15,8 @@ from vmkeep.model.machine import Disk, VirtualMachine
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint
 from vmkeep.model.retention import plan_expiry
 from vmkeep.workflows.errors import (
+    DiskKeyNotNamed,
+    KeyVaultPermissionsMissing,
     LimitCause,
     NotActivelyProtected,
     ProtectedVmGone,
@@ -38,6 +40,10 @@ class Facts:
     limits: Limits
     locks: tuple[Lock, ...] = ()
     """Those that keep restore points from being deleted."""
+    rights: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
+    """Key vault of an encrypted disk → what the service may not do there; None: it is not there."""
+    identity: str = ""
+    """The backup service, as the key vaults know it."""
     expired: int = 0
     """Restore points that are too old and still there."""
 
@@ -72,6 +78,22 @@ def disks_are_not_too_many(facts: Facts) -> TooManyDisks | None:
     return TooManyDisks(vm=facts.machine.name, disks=count, limit=limit) if count > limit else None
 
 
+def disk_keys_are_named(facts: Facts) -> DiskKeyNotNamed | None:
+    """No encrypted disk whose key nobody can find."""
+    nameless = [disk.name for disk in facts.disks if disk.encrypted and disk.key is None]
+    return DiskKeyNotNamed(vm=facts.machine.name, disks=", ".join(nameless)) if nameless else None
+
+
+def key_vaults_permit(facts: Facts) -> KeyVaultPermissionsMissing | None:
+    """No key vault of an encrypted disk that keeps the service out."""
+    for key_vault, missing in facts.rights.items():
+        if missing:
+            return KeyVaultPermissionsMissing(
+                vm=facts.machine.name, key_vault=key_vault, identity=facts.identity, missing=list(missing)
+            )
+    return None
+
+
 def restore_points_are_not_too_many(facts: Facts) -> RestorePointLimitReached | None:
     """Room for one more restore point."""
     held, limit = facts.restore_points, facts.limits.instant_points
@@ -91,15 +113,20 @@ RULES: tuple[Rule, ...] = (
     protection_is_active,
     disks_are_not_too_large,
     disks_are_not_too_many,
+    disk_keys_are_named,
+    key_vaults_permit,
     restore_points_are_not_too_many,
 )
 
 
 def gather(pillars: Pillars, item: ProtectedItem) -> Facts:
     """Look at everything the rules need; raises ProtectedVmGone."""
+    machine = _get_machine(pillars, item)
     return Facts(
         item=item,
-        machine=_get_machine(pillars, item),
+        machine=machine,
+        rights=_missing_rights(pillars, item, machine),
+        identity=pillars.key_vaults.identity,
         restore_points=count_restore_points(pillars, item.vm_uuid),
         limits=pillars.limits,
         locks=tuple(locks_on_restore_points(pillars, item)),
@@ -114,6 +141,17 @@ def _get_machine(pillars: Pillars, item: ProtectedItem) -> VirtualMachine:
         if error.code != "VmNotFound":
             raise
         raise ProtectedVmGone(vm=item.vm_name, vm_uuid=item.vm_uuid) from error
+
+
+def _missing_rights(
+    pillars: Pillars, item: ProtectedItem, machine: VirtualMachine
+) -> dict[str, Sequence[str] | None]:
+    keys = [
+        disk.key.key_vault
+        for disk in machine.disks
+        if disk.encrypted and disk.key and is_selected(item.disk_selection, disk.name, disk.lun)
+    ]
+    return {key_vault: pillars.key_vaults.missing_rights(key_vault) for key_vault in dict.fromkeys(keys)}
 
 
 def _count_expired(pillars: Pillars, item: ProtectedItem) -> int:

@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 import structlog
 
 from vmkeep.base.errors import VmkeepError
+from vmkeep.model.disk_key import NO_KEYS, CarriedKey, DiskKeys
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint
 from vmkeep.model.restore_point import RestorePoint
+from vmkeep.workflows.disk_keys import open_keys
 from vmkeep.workflows.journal import Json
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import IsCancelled, OnBytes
@@ -29,6 +31,7 @@ class Removal:
     """Empty: the vault tier stays."""
     dropped: bool
     """Whether the recovery point itself goes."""
+    disk_keys: tuple[CarriedKey, ...] = ()
 
     @classmethod
     def of(cls, item: ProtectedItem, point: RecoveryPoint, *, dropped: bool) -> "Removal":
@@ -40,6 +43,7 @@ class Removal:
             restore_point=point.restore_point,
             manifest_id=point.manifest_id if dropped else "",
             dropped=dropped,
+            disk_keys=point.disk_keys,
         )
 
     @classmethod
@@ -63,13 +67,15 @@ class Removal:
             "restore_point": self.restore_point and self.restore_point.to_json(),
             "manifest_id": self.manifest_id,
             "dropped": self.dropped,
+            "disk_keys": [key.to_json() for key in self.disk_keys],
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Json]) -> "Removal":
         """Read what `to_json` wrote."""
         point = data["restore_point"]
-        return cls(**{**data, "restore_point": point and RestorePoint.from_json(point)})
+        keys = tuple(CarriedKey.from_json(key) for key in data.get("disk_keys", ()))
+        return cls(**{**data, "restore_point": point and RestorePoint.from_json(point), "disk_keys": keys})
 
 
 def remove(pillars: Pillars, removal: Removal, *, on_progress: OnBytes, cancelled: IsCancelled) -> None:
@@ -83,7 +89,7 @@ def remove(pillars: Pillars, removal: Removal, *, on_progress: OnBytes, cancelle
         vault = pillars.catalog.get_vault_by_id(removal.vault_id)
         pillars.repositories.open(vault).delete_manifest(removal.manifest_id)
     if removal.restore_point:
-        _merge(pillars, removal.restore_point, on_progress, cancelled)
+        _merge(pillars, removal, removal.restore_point, on_progress, cancelled)
     log.info("recovery_point.removed", point=removal.point_id, whole=removal.dropped)
 
 
@@ -95,7 +101,7 @@ def remove_data_first(
     Only for a job, which keeps others off the point meanwhile. Raises what the fabric raises, WorkCancelled among it.
     """
     if removal.restore_point:
-        _merge(pillars, removal.restore_point, on_progress, cancelled)
+        _merge(pillars, removal, removal.restore_point, on_progress, cancelled)
     _change_row(pillars, removal)
     log.info("restore_point.removed", point=removal.point_id, whole=removal.dropped)
 
@@ -116,10 +122,22 @@ def _change_row(pillars: Pillars, removal: Removal) -> None:
         pillars.catalog.put_recovery_point(replace(point, restore_point=None))
 
 
-def _merge(pillars: Pillars, point: RestorePoint, on_progress: OnBytes, cancelled: IsCancelled) -> None:
+def _merge(
+    pillars: Pillars, removal: Removal, point: RestorePoint, on_progress: OnBytes, cancelled: IsCancelled
+) -> None:
+    keys = _find_keys(pillars, removal)
     try:
-        pillars.fabric.merge(point, on_progress=on_progress, cancelled=cancelled)
+        pillars.fabric.merge(point, on_progress=on_progress, cancelled=cancelled, keys=keys)
     except VmkeepError as error:
         if error.code not in _VM_IS_GONE:
             raise
         log.info("recovery_point.vm_gone", vm=point.vm_name, restore_point=point.id)
+
+
+def _find_keys(pillars: Pillars, removal: Removal) -> DiskKeys:
+    """Return the keys a removal carries; none when they cannot be opened, for under a running VM none are needed."""
+    try:
+        return open_keys(pillars, removal.vault_id, removal.point_id, removal.disk_keys)
+    except VmkeepError as error:
+        log.warning("recovery_point.keys_closed", point=removal.point_id, code=error.code, message=str(error))
+        return NO_KEYS

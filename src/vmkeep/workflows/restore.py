@@ -8,6 +8,7 @@ from vmkeep.base.errors import VmkeepError
 from vmkeep.model.job import JobOperation, TaskName, TaskStatus
 from vmkeep.model.machine import DiskFormat, VirtualMachine
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier
+from vmkeep.workflows.disk_keys import open_keys
 from vmkeep.workflows.errors import TargetTaken, VmNameTaken
 from vmkeep.workflows.job_run import JobRun, StepFailed
 from vmkeep.workflows.journal import Arguments, Json
@@ -125,8 +126,9 @@ class RestoreVm:
             if left_out:
                 run.note(detached_disks=f"{', '.join(left_out)}: not in the recovery point")
             paths = {path.stem: path for path in sorted(folder.iterdir())}
+            keys = open_keys(self._pillars, run.job.vault_id, point.id, point.disk_keys)
             uuid = self._fabric.create_machine(
-                point.machine_xml, name=name, disk_paths=paths, network=arguments["network"]
+                point.machine_xml, name=name, disk_paths=paths, network=arguments["network"], keys=keys
             )
         return {"vm": uuid}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +10,11 @@ import structlog
 
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.model.disk_io import DiskTarget, OnProgress, TransferProgress
+from vmkeep.model.disk_key import DiskKeys
 from vmkeep.model.machine import DiskFormat
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier
 from vmkeep.workflows.copying import copy_disk
+from vmkeep.workflows.disk_keys import open_keys
 from vmkeep.workflows.errors import (
     DiskNotInRecoveryPoint,
     InstantRestorePointNotFound,
@@ -32,6 +34,8 @@ class DiskToRestore:
     name: str
     size_bytes: int
     fill: Callable[[DiskTarget, OnProgress], None]
+    key: str | None = field(default=None, repr=False)
+    """Opens it when it is encrypted: what is written is encrypted again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,36 +56,49 @@ def open_point(
     """
     check_key(pillars, item)
     with ExitStack() as held:
-        disks = None if tier is Tier.VAULT else _on_host(pillars, point, held)
+        keys = open_keys(pillars, item.vault_id, point.id, point.disk_keys)
+        disks = None if tier is Tier.VAULT else _on_host(pillars, point, keys, held)
         if disks is not None:
             yield OpenPoint(Tier.INSTANT, disks)
         elif tier is Tier.INSTANT:
             raise InstantRestorePointNotFound(recovery_point=point.id)
         else:
-            yield OpenPoint(Tier.VAULT, _in_vault(pillars, item, point))
+            yield OpenPoint(Tier.VAULT, _in_vault(pillars, item, point, keys))
 
 
-def _on_host(pillars: Pillars, point: RecoveryPoint, held: ExitStack) -> Sequence[DiskToRestore] | None:
+def _on_host(
+    pillars: Pillars, point: RecoveryPoint, keys: DiskKeys, held: ExitStack
+) -> Sequence[DiskToRestore] | None:
     """Return the disks of the instant tier, open until `held` ends; None when they are lost, but not the vault's."""
     restore_point = point.restore_point
     try:
         if not restore_point or not pillars.fabric.find_point(restore_point.vm_uuid, restore_point.id):
             return None
-        disk_set = held.enter_context(pillars.fabric.sources(restore_point, since=None))
+        disk_set = held.enter_context(pillars.fabric.sources(restore_point, since=None, keys=keys))
     except VmkeepError as error:
         if not point.manifest_id or error.retry is Retry.LATER:
             raise
         log.warning("restore.instant_tier.unusable", point=point.id, code=error.code, message=str(error))
         return None
-    return [DiskToRestore(disk.name, disk.size_bytes, partial(copy_disk, disk)) for disk in disk_set.disks]
+    return [
+        DiskToRestore(disk.name, disk.size_bytes, partial(copy_disk, disk), keys.get(disk.name))
+        for disk in disk_set.disks
+    ]
 
 
-def _in_vault(pillars: Pillars, item: ProtectedItem, point: RecoveryPoint) -> Sequence[DiskToRestore]:
+def _in_vault(
+    pillars: Pillars, item: ProtectedItem, point: RecoveryPoint, keys: DiskKeys
+) -> Sequence[DiskToRestore]:
     if not point.manifest_id:
         raise RecoveryPointUnusable(recovery_point=point.id)
     repository = pillars.repositories.open(pillars.catalog.get_vault_by_id(item.vault_id))
     return [
-        DiskToRestore(disk.name, disk.size_bytes, _from_vault(repository, point.manifest_id, disk.name))
+        DiskToRestore(
+            disk.name,
+            disk.size_bytes,
+            _from_vault(repository, point.manifest_id, disk.name),
+            keys.get(disk.name),
+        )
         for disk in repository.manifest(point.manifest_id).disks
     ]
 
@@ -122,7 +139,9 @@ def write_disks(
     tally = _Tally(sum(disk.size_bytes for disk in disks), on_progress)
     for disk in disks:
         path = folder / file_name(disk.name, disk_format)
-        with pillars.fabric.create_disk(path, size_bytes=disk.size_bytes, format=disk_format) as target:
+        with pillars.fabric.create_disk(
+            path, size_bytes=disk.size_bytes, format=disk_format, key=disk.key
+        ) as target:
             disk.fill(target, tally.note)
             target.flush()
         tally.disk_done(disk)
