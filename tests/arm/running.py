@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from tests.arm.fakes import FakeEngine, FakeFabric, FakeRepositories
 from vmkeep.base.clock import Clock, SystemClock
@@ -30,6 +31,8 @@ class Running:
     repositories: FakeRepositories
     catalog: Catalog
     key_vaults: KeyVaults
+    logs: list[EventDict]
+    """What was logged, from the debug level on."""
 
 
 @contextmanager
@@ -54,7 +57,7 @@ def run_service(state_dir: Path, clock: Clock | None = None) -> Iterator[Running
             made.append(parts)
             yield parts
 
-    with capture_logs(), ExitStack() as stack:
+    with capture_logs() as logs, ExitStack() as stack:
         ready = stack.enter_context(
             open_service(Settings(state_dir=state_dir, port=0), assemble, clock or SystemClock())
         )
@@ -69,7 +72,13 @@ def run_service(state_dir: Path, clock: Clock | None = None) -> Iterator[Running
             assert isinstance(parts.fabric, FakeFabric)
             assert isinstance(parts.repositories, FakeRepositories)
             yield Running(
-                ready, parts.engine, parts.fabric, parts.repositories, parts.catalog, parts.key_vaults
+                ready,
+                parts.engine,
+                parts.fabric,
+                parts.repositories,
+                parts.catalog,
+                parts.key_vaults,
+                logs,
             )
         finally:
             server.should_exit = True

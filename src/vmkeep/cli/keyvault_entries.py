@@ -8,6 +8,7 @@ import typer
 from vmkeep.base.clock import from_seconds
 from vmkeep.cli.commands import example
 from vmkeep.cli.connection import connect
+from vmkeep.cli.files import read_file, write_new_file
 from vmkeep.cli.options import Output, OutputOption, YesOption
 from vmkeep.cli.printing import Column, local_time, print_facts, print_json, print_list
 from vmkeep.client.key_vaults import Entries, KeyVaults
@@ -204,8 +205,7 @@ def _add_backups(app: typer.Typer, word: str) -> None:
         output: OutputOption = Output.TABLE,
     ) -> None:
         blob = open_entries(context, vault_name, word).backup(name)
-        with file.open("xb") as target:
-            target.write(blob)
+        write_new_file(file, blob)
         if output is Output.JSON:
             print_json({"file": str(file)})
             return
@@ -222,4 +222,4 @@ def _add_backups(app: typer.Typer, word: str) -> None:
         file: FileOption,
         output: OutputOption = Output.TABLE,
     ) -> None:
-        print_entry(open_entries(context, vault_name, word).restore(file.read_bytes()), output)
+        print_entry(open_entries(context, vault_name, word).restore(read_file(file)), output)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vmkeep.cli.commands import example, group
+from vmkeep.cli.files import read_text_file
 from vmkeep.cli.keyvault_entries import (
     DisabledOption,
     KeyVaultOption,
@@ -48,7 +49,7 @@ def set_secret(
     """Keep a secret, or the next version of one. It is not printed, unless as JSON."""
     if (value is None) is (file is None):
         raise typer.BadParameter("name either --value or --file")
-    text = value if file is None else file.read_text()
+    text = value if file is None else read_text_file(file)
     body = wishes(disabled=disabled, tags=tag)
     if content_type:
         body["contentType"] = content_type

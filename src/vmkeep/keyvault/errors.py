@@ -53,7 +53,7 @@ class MasterKeyUnsafe(VmkeepError):
     """The master key can be read by others."""
 
     retry = Retry.AFTER_CHANGE
-    text = "the master key {e.path} can be read by others (mode {e.mode})"
+    text = "the key file {e.path} can be read by others (mode {e.mode})"
     remedy = "Find out who could have read it, then run `chmod 600 {e.path}`."
     path: str
     mode: str

@@ -15,6 +15,7 @@ from vmkeep.keyvault.database import Database
 from vmkeep.keyvault.errors import MasterKeyMissing
 from vmkeep.keyvault.key_vaults import KeyVaults
 from vmkeep.keyvault.local_keyring import LocalKeyring
+from vmkeep.keyvault.master_key import read_passphrase
 from vmkeep.keyvault.own_keys import OwnKeys
 from vmkeep.model.collection import CollectionPlace
 from vmkeep.server.disk_key_vaults import DiskKeyVaults
@@ -40,7 +41,7 @@ def assemble(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Part
         stack.callback(catalog.close)
         database = Database(state_dir / "keyvault.db")
         stack.callback(database.close)
-        master = _open_keyring(state_dir / "master.key", catalog, database)
+        master = _open_keyring(settings, state_dir / "master.key", catalog, database)
         key_vaults = KeyVaults(database, master, clock, needed_by=partial(vaults_opened_by, catalog))
         fabric = stack.enter_context(open_host(settings, state_dir, clock))
         repositories = VaultRepositories(
@@ -69,12 +70,13 @@ def assemble(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Part
         )
 
 
-def _open_keyring(path: Path, catalog: Catalog, database: Database) -> LocalKeyring:
+def _open_keyring(settings: Settings, path: Path, catalog: Catalog, database: Database) -> LocalKeyring:
     """Return the keyring; its master key is made at the first start only. Raises MasterKeyMissing."""
     vaults, key_vaults = len(catalog.list_vaults()), database.count()
     if (vaults or key_vaults) and not path.exists():
         raise MasterKeyMissing(path=str(path), vaults=vaults, key_vaults=key_vaults)
-    return LocalKeyring(path)
+    passphrase = read_passphrase(Path(settings.passphrase_file)) if settings.passphrase_file else b""
+    return LocalKeyring(path, passphrase)
 
 
 def _limits(settings: Settings) -> Limits:
