@@ -1,5 +1,6 @@
 """Stand-ins for engine, fabric and repositories, over a real catalog."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.catalog import Catalog
 from vmkeep.keyvault.key_id import KeyId
+from vmkeep.model.disk_key import KeyReference
 from vmkeep.model.disk_selection import is_selected
 from vmkeep.model.job import Job, JobError, JobOperation, JobStatus, JobTask, TaskName, TaskStatus
 from vmkeep.model.machine import AgentState, Consistency, Disk, DiskFormat, MachineState, Nic, VirtualMachine
@@ -92,6 +94,16 @@ class FakeFabric:
             if name_or_uuid in {vm.name, vm.uuid}:
                 return vm
         raise VmNotFound(name=name_or_uuid)
+
+    def set_disk_keys(self, vm_uuid: str, references: Mapping[str, KeyReference]) -> None:
+        self.machines = [
+            replace(
+                vm, disks=tuple(replace(disk, key=references.get(disk.name, disk.key)) for disk in vm.disks)
+            )
+            if vm.uuid == vm_uuid
+            else vm
+            for vm in self.machines
+        ]
 
     def list_networks(self) -> list[Network]:
         return [

@@ -48,7 +48,12 @@ def test_os_disk_that_cannot_be_captured_leaves_no_lun_minus_one() -> None:
         (disk("vda", "<transient/>"), "transient"),
         (disk("vda", kind="network"), "network storage"),
         (disk("vda", kind="block"), "block storage"),
-        (disk("vda", "<encryption format='luks'/>"), "encrypted by QEMU"),
+        (disk("vda", "<encryption format='qcow'/>"), "encrypted as qcow by qemu"),
+        (disk("vda", "<encryption format='luks' engine='librbd'/>"), "encrypted as luks by librbd"),
+        (
+            disk("vda", "<encryption format='luks'><secret type='passphrase' usage='x'/></encryption>"),
+            "encrypted with a secret that is not named by its UUID",
+        ),
         (disk("vda", driver="<driver name='qemu' type='vmdk'/>"), "format vmdk"),
         (disk("vda", driver=""), "format unknown"),
     ],

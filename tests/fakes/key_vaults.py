@@ -1,10 +1,9 @@
 """Key vaults in memory: what they hold, and what the backup service may not do there."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vmkeep.base.errors import Retry, VmkeepError
-from vmkeep.model.disk_key import FoundKey, KeyReference
+from vmkeep.model.disk_key import FoundKey, KeyReference, KeyVaultRights
 
 ALL_RIGHTS = tuple(f"{kind} {right}" for kind in ("keys", "secrets") for right in ("get", "list", "backup"))
 
@@ -33,8 +32,12 @@ class FakeKeyVaults:
         del self.missing[key_vault]
         self.secrets = {one: kept for one, kept in self.secrets.items() if one.key_vault != key_vault}
 
-    def missing_rights(self, key_vault: str) -> Sequence[str] | None:
-        return self.missing.get(key_vault)
+    def find_rights(self, key_vault: str) -> KeyVaultRights | None:
+        if key_vault not in self.missing:
+            return None
+        missing = self.missing[key_vault]
+        kinds = {one.split()[0] for one in missing}
+        return KeyVaultRights(tuple(missing), tuple(one for one in ALL_RIGHTS if one.split()[0] in kinds))
 
     def fetch(self, reference: KeyReference) -> FoundKey:
         if reference not in self.secrets:

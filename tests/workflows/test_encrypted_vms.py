@@ -56,7 +56,10 @@ def test_backup_without_permissions_fails_before_the_guest_is_touched(
         f"'{reference.key_vault}', the backup service 'backup-service' lacks keys backup, secrets get"
         in advice
     )
-    assert "--key-permissions backup --secret-permissions get list" in advice
+    assert (
+        "--key-permissions get --key-permissions list --key-permissions backup --secret-permissions get"
+        in advice
+    )
     assert "a little later" in advice
     assert job.tasks[0].name is TaskName.TAKE_SNAPSHOT
     assert job.tasks[0].status is TaskStatus.FAILED

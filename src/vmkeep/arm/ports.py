@@ -1,12 +1,13 @@
 """What the API needs from the parts below it: no more than the calls it makes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from vmkeep.keyvault.key_id import KeyId
+from vmkeep.model.disk_key import KeyReference
 from vmkeep.model.job import Job
 from vmkeep.model.machine import DiskFormat, VirtualMachine
 from vmkeep.model.network import Network
@@ -32,6 +33,10 @@ class FabricPort(Protocol):
 
     def get_machine(self, name_or_uuid: str) -> VirtualMachine:
         """Return one VM; raises VmNotFound."""
+        ...
+
+    def set_disk_keys(self, vm_uuid: str, references: Mapping[str, KeyReference]) -> None:
+        """Note where the keys of some encrypted disks are kept; raises DiskNotEncrypted."""
         ...
 
     def list_networks(self) -> list[Network]:

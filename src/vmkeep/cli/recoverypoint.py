@@ -32,6 +32,7 @@ _COLUMNS: list[Column] = [
     ("Time", lambda point: local_time(point["properties"]["recoveryPointTime"])),
     ("Consistency", lambda point: _ours(point)["consistency"]),
     ("Tier", _tiers),
+    ("Encrypted", lambda point: "yes" if point["properties"]["isSourceVMEncrypted"] else "-"),
     ("Size", lambda point: format_size(_ours(point)["sizeBytes"])),
     ("Stored", lambda point: format_size(_ours(point)["storedBytes"])),
     ("Keep until", lambda point: local_time(point["properties"]["recoveryPointProperties"]["expiryTime"])),

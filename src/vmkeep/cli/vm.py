@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from vmkeep.base.units import format_size
+from vmkeep.cli import vm_encryption
 from vmkeep.cli.commands import example, group
 from vmkeep.cli.connection import connect
 from vmkeep.cli.options import Output, OutputOption
@@ -12,6 +13,7 @@ from vmkeep.cli.printing import Column, print_facts, print_list
 from vmkeep.client.session import Json
 
 app = group("Look at the VMs of this host.")
+app.add_typer(vm_encryption.app, name="encryption")
 
 
 def _ours(machine: Json) -> Json:
@@ -59,11 +61,13 @@ def show(
         ("IP", ", ".join(ours["ips"])),
         ("Agent", f"{agent['displayStatus']} {ours['agentVersion']} ({agent['message']})"),
         ("Guest agent", "answers" if ours["guestAgent"] else "does not answer"),
+        ("Encrypted", "yes" if any(disk["encrypted"] for disk in ours["disks"]) else "no"),
         ("Next backup", f"{ours['expectedConsistency']}-consistent"),
         *[
             (
                 f"Disk {disk['name']}",
-                f"{format_size(disk['sizeBytes'])} {disk['format']}, LUN {disk['lun']}, {disk['path']}",
+                f"{format_size(disk['sizeBytes'])} {disk['format']}, LUN {disk['lun']}, {disk['path']}"
+                + (", encrypted" if disk["encrypted"] else ""),
             )
             for disk in ours["disks"]
         ],

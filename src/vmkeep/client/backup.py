@@ -32,6 +32,12 @@ class Backup:
         found = one_named(self.machines(), name, "VM", "vmkeep vm list")
         return self.session.get(found["id"], **{"$expand": "instanceView"})
 
+    def set_disk_keys(self, vm: str, *, key_vault: str, secret: str, disks: list[str] | None) -> Json:
+        """Say which secret opens a VM's encrypted disks, all or some of them; returns the VM."""
+        found = one_named(self.machines(), vm, "VM", "vmkeep vm list")
+        body: Json = {"keyVault": key_vault, "secret": secret, "disks": disks}
+        return self.session.post(f"{found['id']}/vmkeepSetDiskKeys", body)
+
     def group(self) -> str:
         """Return the id of the resource group that the host's VMs are in: the first."""
         return str(next(self.session.list(f"{self._root}/resourceGroups"))["id"])

@@ -19,6 +19,17 @@ class KeyReference:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyVaultRights:
+    """What the backup service lacks in a key vault, as `secrets get`, and what to grant.
+
+    `wanted` are all rights that it needs or has, of the kinds of which it lacks any: granting replaces those of a kind.
+    """
+
+    missing: tuple[str, ...]
+    wanted: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FoundKey:
     """What a key vault gave for a reference: the newest version."""
 

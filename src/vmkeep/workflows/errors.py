@@ -132,6 +132,8 @@ class KeyVaultPermissionsMissing(VmkeepError):
     identity: str
     missing: list[str]
     """Kind and right of each, such as `secrets get`."""
+    wanted: list[str]
+    """What to grant, in the same words: what it has already included, for granting replaces the rights of a kind."""
 
     @property
     def lacking(self) -> str:
@@ -141,10 +143,8 @@ class KeyVaultPermissionsMissing(VmkeepError):
     @property
     def options(self) -> str:
         """The command line's options that grant them."""
-        kinds: dict[str, list[str]] = {}
-        for kind, right in (one.split() for one in self.missing):
-            kinds.setdefault(kind.removesuffix("s"), []).append(right)
-        return " ".join(f"--{kind}-permissions {' '.join(rights)}" for kind, rights in kinds.items())
+        named = (one.split() for one in self.wanted)
+        return " ".join(f"--{kind.removesuffix('s')}-permissions {right}" for kind, right in named)
 
 
 @dataclass(eq=False)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from vmkeep.base.errors import VmkeepError
 from vmkeep.model.disk_io import DiskSource, DiskTarget, OnProgress
-from vmkeep.model.disk_key import NO_KEYS, DiskKeys, FoundKey, KeyReference
+from vmkeep.model.disk_key import NO_KEYS, DiskKeys, FoundKey, KeyReference, KeyVaultRights
 from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.machine import DiskFormat, VirtualMachine
 from vmkeep.model.network import Network
@@ -260,8 +260,8 @@ class KeyVaultPort(Protocol):
         """The object id by which access policies know the backup service."""
         ...
 
-    def missing_rights(self, key_vault: str) -> Sequence[str] | None:
-        """Return which rights backups of encrypted VMs lack, as `secrets get`; None when there is no such key vault."""
+    def find_rights(self, key_vault: str) -> KeyVaultRights | None:
+        """Return which rights backups of encrypted VMs lack; None when there is no such key vault."""
         ...
 
     def fetch(self, reference: KeyReference) -> FoundKey:

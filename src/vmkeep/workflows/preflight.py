@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from vmkeep.base.errors import VmkeepError
+from vmkeep.model.disk_key import KeyVaultRights
 from vmkeep.model.disk_selection import is_selected
 from vmkeep.model.lock import Lock
 from vmkeep.model.machine import Disk, VirtualMachine
@@ -40,8 +41,8 @@ class Facts:
     limits: Limits
     locks: tuple[Lock, ...] = ()
     """Those that keep restore points from being deleted."""
-    rights: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
-    """Key vault of an encrypted disk → what the service may not do there; None: it is not there."""
+    rights: Mapping[str, KeyVaultRights | None] = field(default_factory=dict)
+    """By key vault of an encrypted disk; None: it is not there."""
     identity: str = ""
     """The backup service, as the key vaults know it."""
     expired: int = 0
@@ -86,10 +87,14 @@ def disk_keys_are_named(facts: Facts) -> DiskKeyNotNamed | None:
 
 def key_vaults_permit(facts: Facts) -> KeyVaultPermissionsMissing | None:
     """No key vault of an encrypted disk that keeps the service out."""
-    for key_vault, missing in facts.rights.items():
-        if missing:
+    for key_vault, rights in facts.rights.items():
+        if rights and rights.missing:
             return KeyVaultPermissionsMissing(
-                vm=facts.machine.name, key_vault=key_vault, identity=facts.identity, missing=list(missing)
+                vm=facts.machine.name,
+                key_vault=key_vault,
+                identity=facts.identity,
+                missing=list(rights.missing),
+                wanted=list(rights.wanted),
             )
     return None
 
@@ -125,7 +130,7 @@ def gather(pillars: Pillars, item: ProtectedItem) -> Facts:
     return Facts(
         item=item,
         machine=machine,
-        rights=_missing_rights(pillars, item, machine),
+        rights=_find_rights(pillars, item, machine),
         identity=pillars.key_vaults.identity,
         restore_points=count_restore_points(pillars, item.vm_uuid),
         limits=pillars.limits,
@@ -143,15 +148,15 @@ def _get_machine(pillars: Pillars, item: ProtectedItem) -> VirtualMachine:
         raise ProtectedVmGone(vm=item.vm_name, vm_uuid=item.vm_uuid) from error
 
 
-def _missing_rights(
+def _find_rights(
     pillars: Pillars, item: ProtectedItem, machine: VirtualMachine
-) -> dict[str, Sequence[str] | None]:
+) -> dict[str, KeyVaultRights | None]:
     keys = [
         disk.key.key_vault
         for disk in machine.disks
         if disk.encrypted and disk.key and is_selected(item.disk_selection, disk.name, disk.lun)
     ]
-    return {key_vault: pillars.key_vaults.missing_rights(key_vault) for key_vault in dict.fromkeys(keys)}
+    return {key_vault: pillars.key_vaults.find_rights(key_vault) for key_vault in dict.fromkeys(keys)}
 
 
 def _count_expired(pillars: Pillars, item: ProtectedItem) -> int:

@@ -95,6 +95,8 @@ def _storage(vm: VirtualMachine) -> Json:
     }
     if os_disk is not None:
         profile["osDisk"] = {"osType": "Linux", **_disk(os_disk)}
+        if os_disk.encrypted:
+            profile["osDisk"]["encryptionSettings"] = {"enabled": True}
     return profile
 
 
@@ -105,6 +107,10 @@ def _disk(disk: Disk) -> Json:
         "caching": "None",
         "diskSizeGB": -(-disk.size_bytes // GIB),
     }
+
+
+def _key(disk: Disk) -> Json | None:
+    return {"keyVault": disk.key.key_vault, "secret": disk.key.secret} if disk.key else None
 
 
 def _vmkeep(vm: VirtualMachine) -> Json:
@@ -124,6 +130,8 @@ def _vmkeep(vm: VirtualMachine) -> Json:
                 "path": disk.path,
                 "format": disk.format.value,
                 "sizeBytes": disk.size_bytes,
+                "encrypted": disk.encrypted,
+                "key": _key(disk),
             }
             for disk in vm.disks
         ],

@@ -3,6 +3,8 @@
 from fastapi import APIRouter, Request
 
 from vmkeep.arm.filters import Filter
+from vmkeep.arm.keyvault.addresses import suffix_of
+from vmkeep.arm.keyvault.bundles import show_bytes
 from vmkeep.arm.members import Json
 from vmkeep.arm.names import VAULTS, item_id
 from vmkeep.arm.paging import page
@@ -63,7 +65,8 @@ def show_point(here: Service, vault: Vault, item: ProtectedItem, point: Recovery
                 "ArchivedRP": {"isReadyForMove": False, "additionalInfo": "There is no archive tier."}
             },
             "sourceVMStorageType": "PremiumLRS",
-            "isSourceVMEncrypted": False,
+            "isSourceVMEncrypted": bool(point.disk_keys),
+            "keyAndSecret": _key_and_secret(here, point),
             "isInstantIlrSessionActive": False,
             "isManagedVirtualMachine": True,
             "originalStorageAccountOption": False,
@@ -75,9 +78,34 @@ def show_point(here: Service, vault: Vault, item: ProtectedItem, point: Recovery
                 "sizeBytes": point.size_bytes,
                 "storedBytes": point.stored_bytes,
                 "frozenSeconds": point.restore_point.frozen_s if point.restore_point else None,
+                "diskKeys": [
+                    {
+                        "disk": key.disk,
+                        "keyVault": key.reference.key_vault,
+                        "secret": key.reference.secret,
+                        "version": key.version,
+                        "secretBackup": show_bytes(key.secret_backup),
+                    }
+                    for key in point.disk_keys
+                ],
                 "warnings": [{"code": one.code, "message": one.message} for one in point.warnings],
             },
         },
+    }
+
+
+def _key_and_secret(here: Service, point: RecoveryPoint) -> Json | None:
+    """Return where the OS disk's key was, as Azure does. `secretData` is the key vault's own, sealed backup of it."""
+    if not point.disk_keys:
+        return None
+    key = point.disk_keys[0]
+    url = f"https://{key.reference.key_vault}.{suffix_of(next(iter(here.netlocs), 'localhost'))}"
+    return {
+        "bekDetails": {
+            "secretUrl": f"{url}/secrets/{key.reference.secret}/{key.version}",
+            "secretData": show_bytes(key.secret_backup),
+        },
+        "encryptionMechanism": "LUKS",
     }
 
 

@@ -41,11 +41,18 @@ class WireTier(StrEnum):
 _TIERS = {WireTier.INSTANT: Tier.INSTANT, WireTier.VAULT: Tier.VAULT}
 
 
+class RestoredFormat(StrEnum):
+    """Formats of restored disk files; encrypted disks are encrypted again in either."""
+
+    QCOW2 = "qcow2"
+    RAW = "raw"
+
+
 class VmkeepRestore(Body):
     """Our additions to a restore."""
 
     target_folder: str = ""
-    disk_format: Annotated[DiskFormat, any_case(DiskFormat)] = DiskFormat.QCOW2
+    disk_format: Annotated[RestoredFormat, any_case(RestoredFormat)] = RestoredFormat.QCOW2
     disk_names: list[str] | None = None
     tier: Annotated[WireTier | None, any_case(WireTier)] = None
 
@@ -110,7 +117,7 @@ def _disks(here: Service, item: ProtectedItem, point: RecoveryPoint, wanted: Res
         item,
         point,
         folder=folder,
-        disk_format=wanted.vmkeep.disk_format,
+        disk_format=DiskFormat(wanted.vmkeep.disk_format),
         disk_names=_names(point, wanted),
         tier=_tier(wanted),
         reason="user: restore disks",

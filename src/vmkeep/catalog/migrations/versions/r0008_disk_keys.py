@@ -4,7 +4,7 @@ from alembic import op
 from sqlalchemy import JSON, Column
 
 revision = "0008"
-down_revision = "0004"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
