@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from vmkeep.model.disk_key import CarriedKey, KeyReference
 from vmkeep.model.job import Job, JobOperation, JobStatus, JobTask, TaskName
 from vmkeep.model.machine import Consistency, DiskFormat
 from vmkeep.model.protection import Policy, ProtectedItem, ProtectionState, RecoveryPoint, Vault
@@ -61,6 +62,7 @@ POINT = RecoveryPoint(
     size_bytes=16 << 40,
     machine_xml="<domain/>",
     warnings=RESTORE_POINT.warnings,
+    disk_keys=(CarriedKey("vda", KeyReference("kv1", "os-key"), "7", b"\x01sealed", b"\x02backup"),),
 )
 JOB = Job(
     id="j-1",

@@ -126,8 +126,7 @@ class FakeFabric:
         with self._changing(uuid) as machine:
             about = machine["disks"][disk]
             about["passphrase"] = passphrase
-            for layer in about["layers"]:
-                layer.setdefault("passphrase", passphrase)
+            about["layers"][-1]["passphrase"] = passphrase
             if reference is not None:
                 about["reference"] = [reference.key_vault, reference.secret]
 

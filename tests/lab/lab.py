@@ -5,9 +5,11 @@ import signal
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import libvirt
 
+from tests.lab.errors import LabCommandFailed
 from tests.lab.guest import Guest
 from tests.lab.hypervisor import open_libvirt
 from tests.lab.machine import KNOWN, DiskFile, with_files
@@ -18,6 +20,7 @@ from tests.lab.tools import run, wait_for
 from vmkeep.model.machine import DiskFormat
 
 LEFT_BEHIND = libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+TIMINGS = 20
 
 
 class Lab:
@@ -35,18 +38,31 @@ class Lab:
         """Start the network `vmkeep` unless there is one."""
         put_network(self.connection, KNOWN.values())
 
-    def restore_guest(self, name: str = "alpha", *, data_disk: DiskFormat = DiskFormat.RAW) -> Guest:
+    def restore_guest(
+        self,
+        name: str = "alpha",
+        *,
+        data_disk: DiskFormat = DiskFormat.RAW,
+        os_secret: tuple[str, str] | None = None,
+    ) -> Guest:
         """Return a guest just woken from its saved memory, on fresh disks: the OS disk a qcow2 over a common base, the
         data disk a raw copy or, if wanted, qcow2 too.
+
+        With `os_secret`, the UUID of a secret of libvirt's and its passphrase, the OS disk is a copy in LUKS.
         """
         saved, folder = read_only(saved_guest(name)), self.new_folder(name)
         self.put_network()
-        disks = {"vda": layer_over(saved / "os.qcow2", DiskFormat.QCOW2, folder / "os.qcow2")}
+        if os_secret is None:
+            disks = {"vda": layer_over(saved / "os.qcow2", DiskFormat.QCOW2, folder / "os.qcow2")}
+        else:
+            disks = {"vda": encrypted_copy(saved / "os.qcow2", folder / "os.qcow2", os_secret[1])}
         if data_disk is DiskFormat.QCOW2:
             disks["vdb"] = layer_over(saved / "data.raw", DiskFormat.RAW, folder / "data.qcow2")
         else:
             disks["vdb"] = copy_of(saved / "data.raw", folder / "data.raw")
         xml = with_files((saved / "machine.xml").read_text(), disks, folder / "console.log")
+        if os_secret is not None:
+            xml = with_secret(xml, "vda", os_secret[0])
         domain = self.connection.defineXML(xml)
         self.connection.restoreFlags(str(saved / "memory"), xml, libvirt.VIR_DOMAIN_SAVE_RUNNING)
         guest = Guest(domain)
@@ -102,3 +118,23 @@ def copy_of(base: Path, path: Path) -> DiskFile:
     """Return a raw copy that keeps the holes of `base`."""
     run("cp", "--sparse=always", "--reflink=auto", base, path)
     return DiskFile(path, DiskFormat.RAW)
+
+
+def encrypted_copy(base: Path, path: Path, passphrase: str) -> DiskFile:
+    """Return a copy of a qcow2 in LUKS; its key derivation is quick, for it guards nothing."""
+    options = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10"
+    secret = ("--object", f"secret,id=key,data={passphrase}")
+    for _attempt in range(TIMINGS):
+        with suppress(LabCommandFailed):  # QEMU now and then fails to time its key derivation
+            run("qemu-img", "convert", *secret, "-O", "qcow2", "-o", options, base, path)
+            return DiskFile(path, DiskFormat.QCOW2)
+    raise LabCommandFailed(f"encrypting {base}", 1, f"{TIMINGS} attempts")
+
+
+def with_secret(xml: str, device: str, secret_uuid: str) -> str:
+    """Return a VM's XML with the encryption of one disk, which libvirt's secret opens."""
+    root = ET.fromstring(xml)  # noqa: S314 - libvirt's own words
+    for source in root.iterfind(f"devices/disk/target[@dev='{device}']/../source"):
+        encryption = ET.SubElement(source, "encryption", format="luks", engine="qemu")
+        ET.SubElement(encryption, "secret", type="passphrase", uuid=secret_uuid)
+    return ET.tostring(root, encoding="unicode")

@@ -1,0 +1,79 @@
+"""A VM whose OS disk is encrypted: from the key vault's refusal to a restore on a host that never saw the key."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.fabric.encrypted_vm import PASSPHRASE, SECRET_UUID, define_secret
+from tests.journeys.service import RunningService
+from tests.lab.guest import Guest
+from tests.lab.lab import Lab
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(900)]
+
+MESSAGE = "Backup doesn't have sufficient permissions to the key vault for backup of encrypted VMs."
+PERMISSIONS = [
+    f"--{kind}-permissions={right}" for kind in ("key", "secret") for right in ("get", "list", "backup")
+]
+
+
+@pytest.fixture
+def encrypted_guest(lab: Lab) -> Guest:
+    """The guest on an OS disk in LUKS, whose key nobody can read back from libvirt."""
+    define_secret(lab.connection, PASSPHRASE)
+    return lab.restore_guest(os_secret=(SECRET_UUID, PASSPHRASE))
+
+
+def test_encrypted_guest_is_backed_up_by_permission_and_restored_without_its_key_vault(
+    service: RunningService, encrypted_guest: Guest, lab: Lab
+) -> None:
+    guest = encrypted_guest
+    service.ask("vault", "create", "main")
+    service.ask("protection", "enable-for-vm", "--vm", guest.name)
+    assert service.backup_now(guest.name).error == "DiskKeyNotNamed"
+
+    service.ask("keyvault", "create", "--name", "kv1")
+    service.ask("keyvault", "secret", "set", "--vault-name", "kv1", "--name", "os-key", "--value", PASSPHRASE)
+    named = ("--disk-encryption-keyvault", "kv1", "--secret", "os-key")
+    [disk] = service.ask("vm", "encryption", "set", guest.name, *named)
+    assert (disk["name"], disk["key"]) == ("vda", {"keyVault": "kv1", "secret": "os-key"})
+
+    refused = service.backup_now(guest.name)
+    assert refused.error == "UserErrorKeyvaultPermissionsNotConfigured"
+    assert refused.message.startswith(MESSAGE)
+    assert "On the key vault 'kv1'" in refused.message
+    assert "secrets backup" in refused.message
+    assert service.points(guest.name) == []
+
+    service.ask("keyvault", "set-policy", "--name", "kv1", "--backup-service", *PERMISSIONS)
+    first = service.backup_now(guest.name)
+    assert (first.status, first.error) == ("Completed", "")
+    guest.run("sh", "-c", "head -c 3000000 /dev/urandom > /root/proof; sync")
+    digest = guest.digest("/root/proof")
+    second = service.backup_now(guest.name)
+    assert second.status == "Completed"
+    assert int(second.facts["Bytes Read"]) < int(first.facts["Bytes Read"]) / 4
+    guest.power_off()
+    guest.domain.undefine()
+
+    service.ask("keyvault", "delete", "--name", "kv1")
+    lab.connection.secretLookupByUUIDString(SECRET_UUID).undefine()
+    (newest, _) = service.ask("recoverypoint", "list", "--vm", guest.name)
+    assert newest["properties"]["isSourceVMEncrypted"]
+    job = service.job(
+        "restore", "vm", "--vm", guest.name, "--recovery-point", newest["name"], "--name", "alpha-restored"
+    )
+    assert (job.status, job.error) == ("Completed", "")
+    restored = lab.get_guest("alpha-restored")
+    assert is_encrypted(restored.disks["vda"])
+    restored.boot()
+    assert restored.digest("/root/proof") == digest
+
+
+def is_encrypted(path: Path) -> bool:
+    told = subprocess.run(
+        ["qemu-img", "info", "-U", "--output=json", path], check=True, capture_output=True, text=True
+    )
+    return bool(json.loads(told.stdout).get("encrypted"))
