@@ -47,20 +47,12 @@ def secret_object(passphrase: str) -> str:
 
 
 def create_encrypted(path: Path, image_format: str, size: str, passphrase: str = PASSPHRASE) -> None:
-    """Create an empty encrypted image; QEMU now and then fails to time its key derivation."""
+    """Create an empty encrypted image."""
     options = f"key-secret=key,{QUICK}"
     if image_format == "qcow2":
         options = f"encrypt.format=luks,encrypt.key-secret=key,encrypt.{QUICK}"
-    arguments = ("create", "-q", "--object", secret_object(passphrase), "-f", image_format, "-o", options)
-    for _attempt in range(20):
-        try:
-            qemu_img(*arguments, path, size)
-        except subprocess.CalledProcessError as error:
-            if "accurate CPU usage" not in error.stderr:
-                raise
-        else:
-            return
-    raise AssertionError(path)
+    secret = ("--object", secret_object(passphrase))
+    try_until_timed("create", "-q", *secret, "-f", image_format, "-o", options, path, size)
 
 
 def plain_copy(path: Path | str, copy: Path, passphrase: str = PASSPHRASE) -> Path:
@@ -82,6 +74,37 @@ def describe(path: str) -> str:
     if backing:
         spec["backing"] = json.loads(describe(backing))
     return json.dumps(spec)
+
+
+def change_passphrase(path: str, old: str, new: str) -> None:
+    """Put a new passphrase in the old one's place, as an administrator does while the VM is off."""
+    secrets = ("--object", f"secret,id=old,data={old}", "--object", f"secret,id=new,data={new}")
+    image = json.loads(describe(path))
+    if "encrypt" in image:
+        image["backing"], prefix = None, "encrypt."
+    else:
+        prefix = ""
+    changes = (
+        ("old", ("state=active", "new-secret=new", QUICK)),
+        ("new", ("state=inactive", "old-secret=old")),
+    )
+    for opened_by, options in changes:
+        alone = json.dumps(image).replace('"key"', f'"{opened_by}"')
+        wanted = ",".join(f"{prefix}{option}" for option in options)
+        try_until_timed("amend", *secrets, "-o", wanted, f"json:{alone}")
+
+
+def try_until_timed(*arguments: str | Path) -> None:
+    """Run qemu-img; QEMU now and then fails to time its key derivation."""
+    for _attempt in range(20):
+        try:
+            qemu_img(*arguments)
+        except subprocess.CalledProcessError as error:
+            if "accurate CPU usage" not in error.stderr:
+                raise
+        else:
+            return
+    raise AssertionError(arguments)
 
 
 @contextmanager

@@ -6,7 +6,15 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from tests.fabric.encrypted_vm import KEYS, EncryptedVm, encrypted_vm, plain_copy
+from tests.fabric.encrypted_vm import (
+    KEYS,
+    PASSPHRASE,
+    EncryptedVm,
+    change_passphrase,
+    define_secret,
+    encrypted_vm,
+    plain_copy,
+)
 from tests.fabric.on_guests import apply, layers_in, new_fabric
 from tests.lab.lab import Lab
 from vmkeep.fabric.errors import DiskKeyMissing, DiskKeyWrong
@@ -95,6 +103,29 @@ def test_layers_made_on_or_off_merge_on_or_off_and_the_vm_starts_with_all_that_w
         content = plain_copy(path, tmp_path / name).read_bytes()
         for megabyte, value in ((1, 0xA7), (5, 0xB8), (9, 0xC9)):
             assert content[megabyte << 20 :][: 64 << 10] == bytes([value]) * (64 << 10)
+
+
+def test_passphrase_that_was_changed_in_all_files_opens_the_next_point(
+    fabric: Fabric, vm: EncryptedVm, lab: Lab
+) -> None:
+    vm.write("-P 0xa7 1M 64k")
+    capture(fabric, vm, "p1")
+    vm.domain.destroy()
+    for image in vm.folder.glob("os*"):
+        change_passphrase(str(image), PASSPHRASE, "battery staple")
+    for image in vm.folder.glob("data*"):
+        change_passphrase(str(image), PASSPHRASE, "battery staple")
+    define_secret(lab.connection, "battery staple")
+    vm.domain.create()
+    vm.write("-P 0xb8 5M 64k")
+    with pytest.raises(DiskKeyWrong):
+        capture(fabric, vm, "p2")
+    keys = dict.fromkeys(KEYS, "battery staple")
+    point = capture(fabric, vm, "p2", keys)
+    with fabric.sources(point, since=None, keys=keys) as disks:
+        for source in disks.disks:
+            assert source.read(1 << 20, 4096) == b"\xa7" * 4096
+            assert source.read(5 << 20, 4096) == b"\xb8" * 4096
 
 
 def test_capture_without_the_right_key_leaves_the_vm_as_it_was(fabric: Fabric, vm: EncryptedVm) -> None:

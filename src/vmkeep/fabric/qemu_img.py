@@ -10,7 +10,7 @@ from typing import Any
 
 from vmkeep.base.errors import VmkeepError
 from vmkeep.fabric.errors import DiskKeyMissing, DiskKeyWrong, DiskVanished, ImageUnreadable, KeyNotTimed
-from vmkeep.fabric.tool_secret import tool_secret
+from vmkeep.fabric.tool_secret import NAME, tool_secret
 
 LOOK_TIMEOUT_S = 60
 """For calls that read or write headers only."""
@@ -121,6 +121,6 @@ def failure(path: str, message: str) -> VmkeepError:
         return DiskVanished(path)
     if "Invalid password" in message:  # QEMU has nothing but words for it
         return DiskKeyWrong(path)
-    if "key-secret' is required" in message:
+    if "key-secret' is required" in message or f"No secret with id '{NAME}'" in message:
         return DiskKeyMissing(path)
     return ImageUnreadable(path, message.strip() or "qemu-img gave no reason")

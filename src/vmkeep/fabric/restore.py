@@ -1,6 +1,7 @@
 """A new VM from a recorded definition: another identity, its own disks, nothing shared with the original."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from xml.etree import ElementTree as ET
@@ -81,10 +82,14 @@ def create_machine(
         network=network,
         secret_uuids=secrets,
     )
-    with translated("define the restored VM"):
+    connection = host.connection()
+    with translated("define the restored VM"), ExitStack() as undo:
         for disk, secret_uuid in secrets.items():
-            define_secret(host.connection(), secret_uuid, str(disk_images[disk][0].resolve()), keys[disk])
-        host.connection().defineXML(xml)
+            path = str(disk_images[disk][0].resolve())
+            undo.callback(delete_secret, connection, path)
+            define_secret(connection, secret_uuid, path, keys[disk])
+        connection.defineXML(xml)
+        undo.pop_all()
     log.info("fabric.machine.created", vm=name, vm_uuid=vm_uuid)
     return vm_uuid
 

@@ -4,6 +4,7 @@ After Take Snapshot the recovery point exists, in the instant tier; when the tra
 backup reads from the last point that is in the vault.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -218,6 +219,7 @@ def _attributes(item: ProtectedItem, point: RecoveryPoint) -> Mapping[str, str]:
         "time": point.time.isoformat(),
         "consistency": point.consistency.value,
         "machine_xml": point.machine_xml,
+        "disk_keys": json.dumps([key.to_json() for key in point.disk_keys]),
     }
 
 
