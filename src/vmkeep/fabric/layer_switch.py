@@ -28,12 +28,14 @@ from vmkeep.fabric.errors import (
     DiskVanished,
     EncryptionMixed,
     HostStorageFull,
+    HypervisorRefused,
     ImageUnreadable,
     LayerPathTaken,
     NoDiskToCapture,
 )
 from vmkeep.fabric.host import Domain, translated
 from vmkeep.fabric.layer_file import create_layer
+from vmkeep.fabric.layer_use import is_empty_layer
 from vmkeep.model.disk_key import NO_KEYS, DiskKeys
 from vmkeep.model.disk_selection import DiskSelection, is_selected
 from vmkeep.model.machine import Consistency, DiskFormat
@@ -175,10 +177,15 @@ class LayerSwitch:
         return any(disk.secret_uuid for disk in self.point.disks)
 
     def make_layers(self) -> None:
-        """Have the files of an encrypted VM's layers, empty. Raises DiskKeyMissing, DiskKeyWrong, ImageUnreadable."""
+        """Have the files of an encrypted VM's layers, empty.
+
+        Raises DiskKeyMissing, DiskKeyWrong, LayerPathTaken, ImageUnreadable.
+        """
         for disk in self.point.disks if self.encrypted else ():
             if not Path(disk.active_path).exists():
                 create_layer(disk, self.keys.get(disk.name))
+            elif not is_empty_layer(disk.active_path):
+                raise LayerPathTaken(disk.active_path)
 
     def make(self) -> None:
         """Put a new layer on every disk, on all of them or on none. Raises HypervisorRefused, VmVanished."""
@@ -211,3 +218,5 @@ class LayerSwitch:
             assert element is not None  # noqa: S101 - the point was made of this definition
             name_chain(element, read_chain(disk.active_path, DiskFormat.QCOW2, disk=disk.name))
         self.domain.connect().defineXML(unparse(root))
+        if self.domain.isActive():
+            raise HypervisorRefused("put new layers on the VM's disks", "the VM was started meanwhile")
