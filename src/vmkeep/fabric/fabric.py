@@ -16,6 +16,9 @@ from vmkeep.fabric.host import Host
 from vmkeep.fabric.inventory import Inventory
 from vmkeep.fabric.merge import Merger, OnBytes, Readers
 from vmkeep.fabric.network import Networks
+from vmkeep.fabric.offline.errors import NothingToReadOffline
+from vmkeep.fabric.offline.files import OfflineFiles
+from vmkeep.fabric.offline.opening import reading_machine, reading_point
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState
 from vmkeep.fabric.position import GuestPositions
 from vmkeep.fabric.sources import DiskSet, open_sources
@@ -24,7 +27,7 @@ from vmkeep.fabric.targets import format_by_name, new_disk
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.model.disk_io import DiskTarget
 from vmkeep.model.disk_selection import DiskSelection
-from vmkeep.model.machine import DiskFormat, VirtualMachine
+from vmkeep.model.machine import DiskFormat, MachineState, VirtualMachine
 from vmkeep.model.network import Network
 from vmkeep.model.restore_point import RestorePoint, Warned
 
@@ -44,6 +47,7 @@ class Fabric:
     ) -> None:
         self._host = Host(uri)
         self._wire = wire
+        self._clock = clock
         self._positions = GuestPositions(self._host, clock)
         self._networks = Networks(self._host)
         self._journal = PointJournal(state_dir / "fabric" / "points")
@@ -197,6 +201,30 @@ class Fabric:
         """
         with self._turns[point.vm_uuid]:
             self._merger.drop(point.vm_uuid, point.id, on_bytes=on_progress, cancelled=cancelled)
+
+    def open_offline(
+        self, vm_uuid: str, *, point_id: str | None = None
+    ) -> AbstractContextManager[OfflineFiles]:
+        """Read a guest's files from outside: of a restore point, else of a VM that is off, else of the newest point.
+
+        Raises RestorePointUnknown, NothingToReadOffline, VmNotFound, DiskVanished, ImageUnreadable, FrozenLayerWritten.
+        """
+        if point_id is None:
+            vm = self.get_machine(vm_uuid)
+            if vm.state is MachineState.OFF:
+                return reading_machine(vm, self._clock)
+            complete = [
+                one for one in self._journal.read(vm_uuid).values() if one.state is PointState.COMPLETE
+            ]
+            if not complete:
+                raise NothingToReadOffline(vm.name)
+            point = complete[-1].point
+        else:
+            record = self._journal.find(vm_uuid, point_id)
+            if record is None:
+                raise RestorePointUnknown(vm_uuid, point_id)
+            point = record.point
+        return reading_point(point, self.sources(point, since=None), self._clock)
 
     def thaw(self, vm_uuid: str) -> int:
         """Thaw a guest's file systems, whoever froze them, and return how many were frozen.
