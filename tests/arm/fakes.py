@@ -92,6 +92,9 @@ class FakeFabric:
                 return vm
         raise VmNotFound(name=name_or_uuid)
 
+    def collect(self, vm_uuid: str) -> bytes:
+        return f"archive of {vm_uuid}".encode()
+
     def list_networks(self) -> list[Network]:
         return [
             Network("default", "virbr0", "192.168.122.0/24", active=True, attached="default" in self.attached)

@@ -33,6 +33,10 @@ class FabricPort(Protocol):
         """Return one VM; raises VmNotFound."""
         ...
 
+    def collect(self, vm_uuid: str) -> bytes:
+        """Return what the agent left in a VM's guest as a tar.gz; raises when its files cannot be read."""
+        ...
+
     def list_networks(self) -> list[Network]:
         """Return all networks of this host."""
         ...

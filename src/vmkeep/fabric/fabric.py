@@ -16,6 +16,7 @@ from vmkeep.fabric.host import Host
 from vmkeep.fabric.inventory import Inventory
 from vmkeep.fabric.merge import Merger, OnBytes, Readers
 from vmkeep.fabric.network import Networks
+from vmkeep.fabric.offline.collection import collect
 from vmkeep.fabric.offline.errors import NothingToReadOffline
 from vmkeep.fabric.offline.files import OfflineFiles
 from vmkeep.fabric.offline.opening import reading_machine, reading_point
@@ -225,6 +226,14 @@ class Fabric:
                 raise RestorePointUnknown(vm_uuid, point_id)
             point = record.point
         return reading_point(point, self.sources(point, since=None), self._clock)
+
+    def collect(self, vm_uuid: str) -> bytes:
+        """Return what the agent left in a guest, read from outside, as a tar.gz; secrets are taken out.
+
+        Raises what `open_offline` and reading in it raise.
+        """
+        with self.open_offline(vm_uuid) as files:
+            return collect(files)
 
     def thaw(self, vm_uuid: str) -> int:
         """Thaw a guest's file systems, whoever froze them, and return how many were frozen.

@@ -7,7 +7,7 @@ from vmkeep.model.lock import Change, locks_against
 from vmkeep.workflows.errors import ScopeLocked
 
 LOCKS = "Microsoft.Authorization/locks"
-_ONLY_LOOK = {"backupstatus", "check", "vmkeeprepositorycheck"}
+_ONLY_LOOK = {"backupstatus", "check", "vmkeepcollect", "vmkeeprepositorycheck"}
 """POST actions that change nothing."""
 _CHANGES = {"DELETE": Change.DELETE, "PUT": Change.WRITE, "PATCH": Change.WRITE, "POST": Change.WRITE}
 

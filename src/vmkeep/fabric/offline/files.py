@@ -183,7 +183,7 @@ class OfflineFiles:
             number, offset, length = frames.RANGE.unpack(wanted)
             if length > frames.LARGEST:
                 raise ValueError("it asks for too much at a time")
-            disk = self._disks[number]
+            disk: DiskSource = self._disks[number]
             if offset + length > disk.size_bytes:
                 raise ValueError("it asks for more than the disk has")
         return disk.read(offset, length)

@@ -30,7 +30,7 @@ def running_reader() -> Iterator[socket.socket]:
         with its:
             try:
                 process = subprocess.Popen(
-                    _command(), stdin=its, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                    _command(), stdin=its.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
                 )
             except OSError as error:
                 raise OfflineReaderUnavailable(str(error)) from error
