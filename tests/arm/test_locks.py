@@ -226,3 +226,11 @@ def test_a_restore_may_name_its_tier(api: Api, wire: str, tier: Tier) -> None:
     answer = api.call("POST", f"{ITEM}/recoveryPoints/{point.id}/restore", {"properties": wanted})
     assert answer.status_code == 202
     assert api.engine.restores[0]["tier"] is tier
+
+
+def test_a_host_under_a_read_only_lock_is_checked_and_not_repaired(api: Api) -> None:
+    lock(api, GROUP, "ReadOnly")
+    where = f"{GROUP}/providers/Vmkeep.Fabric/check"
+    assert api.call("POST", where, {}).status_code == 200
+    assert api.error("POST", where, {"repair": True})[1]["code"] == "ScopeLocked"
+    assert api.call("POST", f"{VM}/vmkeepBackupOutlook", {}).status_code == 200

@@ -44,6 +44,7 @@ def ladder(wire: Wire, *, cancelled: bool = False) -> Ladder:
     return Ladder(
         switch=cast("LayerSwitch", Switch(point)),
         undo=lambda: None,
+        thaw=lambda: 0,
         wire=cast("WireServer", wire),
         clock=wire.clock,
         freeze_limit_s=10,

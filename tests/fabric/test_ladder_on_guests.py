@@ -10,11 +10,12 @@ from tests.fabric.on_guests import capture, layers_in
 from tests.lab.guest import Guest
 from tests.lab.lab import Lab
 from vmkeep.base.clock import SystemClock
-from vmkeep.fabric.errors import PreScriptFailed, WorkCancelled
+from vmkeep.fabric.errors import WorkCancelled
 from vmkeep.fabric.fabric import Fabric
 from vmkeep.fabric.freeze_watchdog import FreezeWatchdog
 from vmkeep.fabric.host import Host
 from vmkeep.fabric.position import GuestPositions
+from vmkeep.fabric.script_errors import PreScriptFailed
 from vmkeep.fabric.wire.extension_package import build_package
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.model.machine import AgentState, Consistency

@@ -103,7 +103,7 @@ def test_all_obstacles_are_told_and_of_selected_disks_only(xml: str, tmp_path: P
     paused = LoneDomain(xml, libvirt.VIR_DOMAIN_PAUSED, {})
     state, vanished = obstacles(paused)
     assert "paused" in state
-    assert "vdb does not exist" in vanished
+    assert "vdb (vdb) does not exist" in vanished
     without_data = DiskSelection(included=False, luns=(0,), names=("vdb",))
     assert len(obstacles(paused, without_data)) == 1
 

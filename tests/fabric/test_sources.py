@@ -203,6 +203,15 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         opened(point)
 
 
+def test_missing_file_further_down_is_named_with_its_disk(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    disk.freeze()
+    second = disk.freeze()
+    (tmp_path / "disk.qcow2").unlink()
+    with pytest.raises(DiskVanished, match=r"/disk\.qcow2 \(vda\) does not exist"):
+        opened(second)
+
+
 def foreign_layer(disk: Disk, first: PointRecord) -> PointRecord:
     """Somebody else puts a layer below the one that is captured, and it does not show in the point."""
     second = disk.freeze()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from vmkeep.fabric.errors import PostScriptFailed, PreScriptFailed, ScriptFailed
+from vmkeep.fabric.script_errors import PostScriptFailed, PreScriptFailed, ScriptFailed
 from vmkeep.fabric.verdict import judge
 from vmkeep.fabric.wire.tasks import SnapshotOutcome
 from vmkeep.model.machine import Consistency

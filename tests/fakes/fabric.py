@@ -229,6 +229,7 @@ class FakeFabric:
         return []
 
     def discard_capture(self, vm_uuid: str, point_id: str) -> None:
+        self._on("discard: begun")
         if self._machine_path(vm_uuid).exists():
             self._fold(vm_uuid, point_id)
         self._point_path(point_id).unlink(missing_ok=True)

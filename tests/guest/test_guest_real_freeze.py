@@ -8,6 +8,8 @@ import select
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,10 @@ import pytest
 from tests.guest.test_guest_package import handle
 from tests.guest.world import FakeHost, Guest, enable_on, public_settings
 from vmkeep_guest import holder
+from vmkeep_guest.apart import FITHAW
 from vmkeep_guest.errors import BackupFailed
 from vmkeep_guest.freezer import Freezer
-from vmkeep_guest.holder import FIFREEZE, FITHAW
+from vmkeep_guest.holder import FIFREEZE
 from vmkeep_guest.mounts import Mount, to_freeze
 
 pytestmark = pytest.mark.slow
@@ -95,7 +98,18 @@ def disks(tmp_path: Path) -> Iterator[list[Disk]]:
         run("umount", disk.folder)
 
 
-def test_writer_waits_while_frozen_and_goes_on_when_the_parent_is_killed(disk: Disk) -> None:
+@dataclass
+class Freeze:
+    """A disk that a process of its own holds frozen; the others that could thaw it."""
+
+    parent: int
+    freezer: int
+    guard: Path
+    """Its folder in /proc."""
+
+
+@contextmanager
+def frozen(disk: Disk) -> Iterator[Freeze]:
     told, tell = os.pipe()
     parent = os.fork()
     if parent == 0:
@@ -103,17 +117,70 @@ def test_writer_waits_while_frozen_and_goes_on_when_the_parent_is_killed(disk: D
             freezer.freeze()
             os.write(tell, str(freezer.pid).encode())
             signal.pause()
-    freezer_process = os.pidfd_open(int(os.read(told, 20)))
+    watched = -1
+    try:
+        freezer_pid = int(os.read(told, 20))
+        guard = find_guard(disk)
+        watched = os.pidfd_open(int(guard.name))
+        yield Freeze(parent, freezer_pid, guard)
+    finally:
+        os.kill(parent, signal.SIGKILL)
+        os.waitpid(parent, 0)
+        if watched >= 0:
+            select.select([watched], [], [])  # readable when the last of them has let go of the mount point
+            os.close(watched)
+        os.close(told)
+        os.close(tell)
+
+
+def find_guard(disk: Disk) -> Path:
+    """Return the guard of a disk: the one of that name that holds it open."""
+    [found] = [
+        process
+        for process in Path("/proc").glob("[0-9]*")
+        if command_of(process) == b"vmkeep-thaw"
+        and disk.folder in {file.readlink() for file in process.glob("fd/*")}
+    ]
+    return found
+
+
+def command_of(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes().strip(b"\0")
+    except OSError:  # it has ended
+        return b""
+
+
+def blocked_writer(disk: Disk) -> subprocess.Popen[bytes]:
     writer = subprocess.Popen(["sh", "-c", f"echo x > {disk.folder}/file && sync {disk.folder}/file"])
     wait_until_blocked(writer.pid)
     assert writer.poll() is None
-    os.kill(parent, signal.SIGKILL)
-    os.waitpid(parent, 0)
-    assert writer.wait() == 0
-    select.select([freezer_process], [], [])  # readable when it has ended, and let go of the mount point
+    return writer
+
+
+def test_writer_waits_while_frozen_and_goes_on_when_the_parent_is_killed(disk: Disk) -> None:
+    with frozen(disk) as freeze:
+        writer = blocked_writer(disk)
+        os.kill(freeze.parent, signal.SIGKILL)
+        assert writer.wait() == 0
     assert not disk.is_frozen
-    for descriptor in (told, tell, freezer_process):
-        os.close(descriptor)
+
+
+def test_guard_thaws_when_freezer_and_parent_are_killed(disk: Disk) -> None:
+    with frozen(disk) as freeze:
+        writer = blocked_writer(disk)
+        os.kill(freeze.freezer, signal.SIGSTOP)  # so that it cannot thaw when its parent dies
+        os.kill(freeze.parent, signal.SIGKILL)
+        os.kill(freeze.freezer, signal.SIGKILL)
+        assert writer.wait() == 0
+    assert not disk.is_frozen
+
+
+def test_guard_has_a_name_and_a_session_of_its_own(disk: Disk) -> None:
+    with frozen(disk) as freeze:
+        assert (freeze.guard / "comm").read_text() == "vmkeep-thaw\n"
+        sessions = {os.getsid(pid) for pid in (freeze.parent, freeze.freezer, int(freeze.guard.name))}
+        assert len(sessions) == 3
 
 
 def wait_until_blocked(pid: int) -> None:

@@ -54,9 +54,10 @@ class JobSeen:
 
     @property
     def message(self) -> str:
-        """Why it failed and what to do, as one text."""
-        error = self.json["properties"]["vmkeep"]["error"]
-        return f"{error['message']} {error['advice']}"
+        """Why it failed, or what it warns of, and what to do, as one text."""
+        own = self.json["properties"]["vmkeep"]
+        said = [own["error"]] if own["error"] else own["warnings"]
+        return " ".join(f"{error['message']} {error['advice']}" for error in said)
 
     def task(self, name: str) -> dict[str, Any]:
         tasks = self.json["properties"]["extendedInfo"]["tasksList"]
@@ -77,8 +78,8 @@ class RunningService:
 
     @property
     def environment(self) -> dict[str, str]:
-        own = {"VMKEEP_STATE_DIR": str(self.state_dir), "VMKEEP_PORT": "0", **self.settings}
-        return {**os.environ, **own}
+        own = {"VMKEEP_STATE_DIR": str(self.state_dir), "VMKEEP_PORT": "0", "VMKEEP_SCHEDULES": "false"}
+        return {**os.environ, **own, **self.settings}
 
     def start(self) -> None:
         """Start the service; return when it says it is ready."""

@@ -1,6 +1,7 @@
 """The lab as seen from inside: its libvirt, its network, its guests."""
 
 import os
+import signal
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -10,10 +11,10 @@ import libvirt
 from tests.lab.guest import Guest
 from tests.lab.hypervisor import open_libvirt
 from tests.lab.machine import KNOWN, DiskFile, with_files
-from tests.lab.namespace import scratch
+from tests.lab.namespace import answers, scratch
 from tests.lab.network import put_network
 from tests.lab.saved import saved_guest
-from tests.lab.tools import run
+from tests.lab.tools import run, wait_for
 from vmkeep.model.machine import DiskFormat
 
 LEFT_BEHIND = libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -55,6 +56,20 @@ class Lab:
     def get_guest(self, name: str) -> Guest:
         """Return a handle on a VM that is there already."""
         return Guest(self.connection.lookupByName(name))
+
+    def stop_libvirt(self) -> None:
+        """End libvirtd as its unit would; VMs go on."""
+        pid_file = Path("/run/libvirtd.pid")
+        os.kill(int(pid_file.read_text()), signal.SIGTERM)
+        wait_for(lambda: not pid_file.exists(), "libvirtd has ended")
+
+    def start_libvirt(self, *guests: Guest) -> None:
+        """Start libvirtd again; handles on guests are made good."""
+        run("libvirtd", "--daemon")
+        wait_for(answers, "libvirt answers")
+        self.connection = open_libvirt()
+        for guest in guests:
+            guest.domain = self.connection.lookupByName(guest.name)
 
     def clear(self) -> None:
         """Remove every VM and network; the VMs' disks go with the lab."""

@@ -155,4 +155,4 @@ def test_vm_defined_anew_and_protected_anew_is_another_item(world: World) -> Non
     job = world.back_up(item)
     assert job.status is JobStatus.FAILED
     assert job.error is not None
-    assert job.error.code == "VmNotFound"
+    assert job.error.code == "UserErrorVmNotFoundV2"

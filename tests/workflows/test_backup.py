@@ -179,14 +179,6 @@ def test_fall_to_a_lower_rung_is_a_warning_of_job_and_point(world: World) -> Non
     assert world.catalog.get_item(item.id).last_backup_status == "Completed"
 
 
-def test_vm_that_was_deleted_is_said_by_name(world: World) -> None:
-    item = world.protect()
-    world.fabric.delete_machine(item.vm_uuid)
-    job = world.back_up(item)
-    assert job.error
-    assert job.error.code == "VmNotFound"
-
-
 def test_disk_over_the_limit_is_refused_before_the_guest_is_touched(world: World) -> None:
     item = world.protect(disks={"vda": BLOCK, "vdb": 1025 * BLOCK})
     job = world.back_up(item)
@@ -232,6 +224,17 @@ def test_cancelled_backup_leaves_nothing(world: World, phase: str) -> None:
     assert world.fabric.layers(item.vm_uuid) == [None]
     assert not world.fabric.is_frozen(item.vm_uuid)
     assert world.fabric.disk_content(item.vm_uuid, "vda")[:BLOCK] == block("a")
+
+
+def test_vm_that_is_gone_fails_its_backup_by_name_and_keeps_its_points(world: World) -> None:
+    item = world.protect()
+    world.back_up(item)
+    world.fabric.delete_machine(item.vm_uuid)
+    job = world.back_up(item)
+    assert job.error
+    assert job.error.code == "UserErrorVmNotFoundV2"
+    assert item.vm_name in job.error.advice
+    assert len(world.points(item)) == 1
 
 
 def test_cancel_of_an_ended_job_is_refused_in_azures_words(world: World) -> None:

@@ -65,6 +65,18 @@ def test_merge_that_fails_is_tried_again_and_fails_no_job(world: World) -> None:
     world.wait_until(lambda: len(world.fabric.layers(item.vm_uuid)) == 2)
 
 
+def test_capture_that_could_not_be_undone_is_undone_later(world: World) -> None:
+    item = world.protect()
+    for phase in ("capture: layered", "discard: begun"):
+        world.hook.raising(phase, StoreUnreachable())
+    job = world.back_up(item)
+    assert job.status is JobStatus.FAILED
+    assert [warning.message.partition(":")[0] for warning in job.warnings] == ["clean-up is not complete"]
+    assert len(world.fabric.layers(item.vm_uuid)) == 2
+    world.hook.clear()
+    world.wait_until(lambda: world.fabric.layers(item.vm_uuid) == [None])
+
+
 def test_expiry_gives_way_to_a_job(world: World) -> None:
     item = world.protect()
     back_up_daily(world, item, 3)

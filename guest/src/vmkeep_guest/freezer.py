@@ -7,14 +7,15 @@ import select
 import time
 from contextlib import suppress
 
-from vmkeep_guest import codes, holder
+from vmkeep_guest import codes, guard, holder
+from vmkeep_guest.apart import let_go
 from vmkeep_guest.errors import BackupFailed
-from vmkeep_guest.holder import Holder, let_go
+from vmkeep_guest.holder import Holder
 from vmkeep_guest.mounts import Mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from vmkeep_guest.holder import Ioctl
+    from vmkeep_guest.apart import Ioctl
 
 HOLD_S = 60.0
 WAIT_S = 66.0
@@ -33,8 +34,8 @@ class Thaw:
 class Freezer:
     """A child process ready to freeze `mounts`, in their order. Use as a context: leaving it thaws.
 
-    Both guard each other: the child thaws when we die, we thaw when the child does. Entering it writes out dirty
-    data and raises BackupFailed 123 for a mount that cannot be opened.
+    Each stands in for the other: the child thaws when we die, we thaw when the child does, and the guard when both do.
+    Entering it writes out dirty data and raises BackupFailed 123 for a mount that cannot be opened.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Freezer:
             raise BackupFailed(
                 codes.FREEZE_TIMEOUT, "dirty data was not written out within {:.0f} s".format(self._wait_s)
             )
+        guard.await_ready(self._line)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,6 +77,8 @@ class Freezer:
         self._rescue()
         if self._ended:
             os.waitpid(self.pid, 0)
+            guard.dismiss(self._line)
+        os.close(self._line)
         os.close(self._reports)
         self._close_mounts()
 
@@ -107,12 +111,14 @@ class Freezer:
         return Thaw(seconds, "somebody else thawed " + ", ".join(names) if names else "")
 
     def _start(self) -> None:
+        self._line = guard.start(self._opened, self._hold_s, self._ioctl)
         commands, self._commands = os.pipe()
         self._reports, reports = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                Holder(self._opened, commands, reports, self._hold_s, self._ioctl).run()
+                line, hold_s = self._line, self._hold_s
+                Holder(self._opened, commands, reports, line, hold_s=hold_s, ioctl=self._ioctl).run()
             finally:
                 os._exit(0)
         os.close(commands)

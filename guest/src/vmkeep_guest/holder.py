@@ -10,20 +10,18 @@ import errno
 import fcntl
 import os
 import select
-import signal
 import time
 from contextlib import suppress
 
+from vmkeep_guest import guard
+from vmkeep_guest.apart import detach, let_go, make_unkillable
+
 TYPE_CHECKING = False  # `typing` is not imported at run time: it would cost 3 ms at each start
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Ioctl = Callable[[int, int, int], object]
+    from vmkeep_guest.apart import Ioctl
 
 FIFREEZE = 0xC0045877
 """`_IOWR('X', 119, int)` of linux/fs.h: stop all writes to a file system, after bringing its disk up to date."""
-FITHAW = 0xC0045878
-"""`_IOWR('X', 120, int)`: let writes go on; EINVAL when the file system is not frozen."""
 
 FREEZE = b"F"
 THAW = b"T"
@@ -38,23 +36,28 @@ the deadline · `thawed seconds told|expired i…`, the last being mounts that s
 
 _BUSY_ROUNDS = 5
 _BUSY_PAUSE_S = 1.0
-_THAW_TRIES = 25
-_THAW_PAUSE_S = 0.2
-_MCL_CURRENT_AND_FUTURE = 3
 
 
 class Holder:
     """Freezes what the open descriptors in `mounts` stand on, in their order, and thaws in the reverse order.
 
-    `hold_s` counts from the first freeze. `ioctl` is `fcntl.ioctl`, or a test's own.
+    `hold_s` counts from the first freeze; `line` leads to the guard. `ioctl` is `fcntl.ioctl`, or a test's own.
     """
 
     def __init__(
-        self, mounts: "list[int]", commands: int, reports: int, hold_s: float, ioctl: "Ioctl" = fcntl.ioctl
+        self,
+        mounts: "list[int]",
+        commands: int,
+        reports: int,
+        line: int,
+        *,
+        hold_s: float,
+        ioctl: "Ioctl" = fcntl.ioctl,
     ) -> None:
         self._mounts = mounts
         self._commands = commands
         self._reports = reports
+        self._line = line
         self._hold_s = hold_s
         self._ioctl = ioctl
         self._deadline = 0.0
@@ -63,8 +66,8 @@ class Holder:
 
     def run(self) -> None:
         """Live the child's whole life. Returns with nothing frozen by us."""
-        _detach({self._commands, self._reports, *self._mounts})
-        _make_unkillable()
+        detach({self._commands, self._reports, self._line, *self._mounts})
+        make_unkillable()
         self._sync()
         self._report(READY)
         if self._told(None) != FREEZE:
@@ -98,6 +101,7 @@ class Holder:
         return problem
 
     def _freeze_once(self) -> "tuple[int, int] | None":
+        guard.tell(self._line, guard.FREEZE)
         self._since = time.monotonic()
         self._deadline = self._since + self._hold_s
         for index, descriptor in enumerate(self._mounts):
@@ -118,6 +122,7 @@ class Holder:
             index = self._frozen.pop()
             if not let_go(self._mounts[index], self._ioctl):
                 stolen.append(index)
+        guard.tell(self._line, guard.THAWED)
         return stolen
 
     def _sync(self) -> None:
@@ -135,42 +140,3 @@ class Holder:
     def _report(self, *words: object) -> None:
         with suppress(OSError):  # the parent is gone: the next look at the commands ends the hold
             os.write(self._reports, " ".join(map(str, words)).encode() + b"\n")
-
-
-def let_go(mount: int, ioctl: "Ioctl") -> bool:
-    """Thaw the file system of one open descriptor; return False when it was not frozen, or will not thaw in 5 s."""
-    for _ in range(_THAW_TRIES):
-        try:
-            ioctl(mount, FITHAW, 0)
-        except OSError as error:
-            if error.errno == errno.EINVAL:
-                return False
-            time.sleep(_THAW_PAUSE_S)
-        else:
-            return True
-    return False
-
-
-def _detach(kept: "set[int]") -> None:
-    """Leave the parent's process group and close all it had open, except `kept`.
-
-    The agent kills an extension's whole group when it takes too long: we must outlive that to thaw. Its standard
-    streams are files on a disk that will be frozen.
-    """
-    os.setsid()
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in range(3):
-        os.dup2(nowhere, stream)
-    opened = {int(name) for name in os.listdir("/proc/self/fd")}
-    for descriptor in opened - kept - {0, 1, 2}:
-        with suppress(OSError):  # the one that listed them is closed already
-            os.close(descriptor)
-
-
-def _make_unkillable() -> None:
-    """Ignore polite signals, stay in memory, be the last to go when memory runs out. Best effort."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
-    ctypes.CDLL(None).mlockall(_MCL_CURRENT_AND_FUTURE)
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("-1000")

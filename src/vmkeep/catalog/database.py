@@ -1,6 +1,8 @@
 """The database behind the catalog: SQLite in one file, or PostgreSQL."""
 
 import json
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,12 +22,8 @@ from vmkeep.catalog.errors import CatalogTooNew, CatalogUnavailable
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _MIGRATION_LOCK = 0x766D6B65  # "vmke": one number, known to every vmkeep on the same PostgreSQL
-_SQLITE_PRAGMAS = (
-    "busy_timeout=30000",
-    "journal_mode=WAL",
-    "synchronous=FULL",
-    "foreign_keys=ON",
-)  # patience first
+_SQLITE_PRAGMAS = ("busy_timeout=30000", "synchronous=FULL", "foreign_keys=ON")  # patience first
+_WAL_ATTEMPTS, _WAL_PAUSE_S = 300, 0.1
 
 
 class Database:
@@ -115,6 +113,24 @@ def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:  # a 
     connection.isolation_level = None  # the driver must not begin transactions by itself: we do
     for pragma in _SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
+    _switch_to_wal(connection)
+
+
+def _switch_to_wal(connection: Any) -> None:  # see above
+    """Have readers and writers not wait for each other; when several open a new file at once, one of them switches.
+
+    SQLite's own patience does not cover this one statement.
+    """
+    for _ in range(_WAL_ATTEMPTS):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(_WAL_PAUSE_S)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _sqlite(connection: Connection, statement: str) -> None:

@@ -26,6 +26,8 @@ from vmkeep.model.restore_point import RestorePoint, Warned
 
 log = structlog.get_logger()
 
+LIBVIRT_RESTART_S = 20.0
+"""How long a failed capture waits for libvirtd before it leaves its clean-up for later."""
 _IN_WORDS = {MachineState.OTHER: "shutting down or suspended"}
 _UNDER_WAY = {
     libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN: "being migrated to this host",
@@ -77,6 +79,7 @@ class Capturer:
             ladder = Ladder(
                 switch=switch,
                 undo=lambda: self.merger.take_layers_out(intent),
+                thaw=lambda: guest_agent.thaw(self.host.get_domain(vm_uuid)),
                 wire=self.wire,
                 clock=self.clock,
                 freeze_limit_s=self.freeze_limit_s,
@@ -86,6 +89,7 @@ class Capturer:
             reached = ladder.climb() if state is MachineState.RUNNING else ladder.crash()
             return self._complete(intent, switch, reached)
         except BaseException:
+            self.host.wait_until_reachable(self.clock, LIBVIRT_RESTART_S)  # or the layers would stay
             self.discard(vm_uuid, point_id)
             raise
 
@@ -141,13 +145,12 @@ class Capturer:
                 self._thaw_interrupted(domain)
         self.merger.drop(vm_uuid, point_id, on_bytes=lambda _done, _all: None, cancelled=lambda: False)
 
-    def thaw_interrupted(self) -> None:
-        """Thaw every guest that a capture may have left frozen when the service died."""
-        for vm_uuid in self.journal.list_vms():
-            states = {record.state for record in self.journal.read(vm_uuid).values()}
-            domain = self.host.find_domain(vm_uuid) if PointState.INTENT in states else None
-            if domain is not None:
-                self._thaw_interrupted(domain)
+    def thaw_interrupted(self, vm_uuid: str) -> None:
+        """Thaw a guest that a capture may have left frozen when the service died."""
+        states = {record.state for record in self.journal.read(vm_uuid).values()}
+        domain = self.host.find_domain(vm_uuid) if PointState.INTENT in states else None
+        if domain is not None:
+            self._thaw_interrupted(domain)
 
     def _thaw_interrupted(self, domain: Domain) -> None:
         try:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 from vmkeep.fabric import qemu_img
 from vmkeep.fabric.domain_xml import attribute
-from vmkeep.fabric.errors import ImageUnreadable
+from vmkeep.fabric.errors import DiskVanished, ImageUnreadable
 from vmkeep.model.machine import DiskFormat
 
 _LAYER = re.compile(r"(?P<stem>.+)\.vmkeep-[0-9A-Za-z-]+\.qcow2")
@@ -39,9 +39,12 @@ class Fold:
     lower: str
 
 
-def read_chain(path: str, image_format: DiskFormat) -> Chain:
-    """Return the chain that ends with `path`, as it is on disk now. Raises DiskVanished, ImageUnreadable."""
-    described = qemu_img.describe_chain(path, image_format)
+def read_chain(path: str, image_format: DiskFormat, *, disk: str) -> Chain:
+    """Return the chain of `disk` that ends with `path`, as it is now. Raises DiskVanished, ImageUnreadable."""
+    try:
+        described = qemu_img.describe_chain(path, image_format)
+    except DiskVanished as error:
+        raise DiskVanished(error.path, disk) from error
     for image in described:
         if image.get("full-backing-filename") and not image.get("backing-filename-format"):
             raise ImageUnreadable(str(image["filename"]), "it does not name the format of its backing file")

@@ -243,8 +243,17 @@ class Fabric:
         return guest_agent.thaw(self._host.get_domain(vm_uuid))
 
     def thaw_interrupted(self) -> None:
-        """Thaw whatever guests a killed service left frozen; call it when the service starts."""
-        self._capturer.thaw_interrupted()
+        """Thaw whatever guests a killed service left frozen; call it when the service starts.
+
+        Raises HypervisorUnreachable.
+        """
+        for vm_uuid in self._journal.list_vms():
+            turn = self._turns[vm_uuid]
+            if turn.acquire(blocking=False):  # who works on a VM now sees to its thaw himself
+                try:
+                    self._capturer.thaw_interrupted(vm_uuid)
+                finally:
+                    turn.release()
 
     # restoring
 

@@ -40,13 +40,13 @@ def active_chain(domain: Domain, disk: str) -> Chain:
     if element is None or not attribute(element, "source", "file"):
         return ()
     image_format = DiskFormat(attribute(element, "driver", "type"))
-    on_disk = read_chain(same(attribute(element, "source", "file")), image_format)
+    on_disk = read_chain(same(attribute(element, "source", "file")), image_format, disk=disk)
     named = tuple(reversed(block_indexes(element)))
     if not runs or set(named) <= set(paths(on_disk)):
         return on_disk
     # QEMU was told of files that the images themselves no longer name: it has them open all the same
     known = {image.path: image for image in on_disk}
-    return tuple(known.get(path) or read_chain(path, DiskFormat.QCOW2)[-1] for path in named)
+    return tuple(known.get(path) or read_chain(path, DiskFormat.QCOW2, disk=disk)[-1] for path in named)
 
 
 def fold(

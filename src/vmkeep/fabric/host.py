@@ -10,6 +10,7 @@ from typing import Any
 import libvirt
 import structlog
 
+from vmkeep.base.clock import Clock
 from vmkeep.fabric.errors import HypervisorRefused, HypervisorUnreachable, VmNotFound, VmVanished
 
 log = structlog.get_logger()
@@ -19,6 +20,7 @@ Domain = Any  # libvirt ships no types
 
 KEEPALIVE_INTERVAL_S = 5
 KEEPALIVE_COUNT = 4
+LOOK_S = 0.5
 
 
 @cache
@@ -82,6 +84,15 @@ class Host:
             if self._connection is None or not self._is_alive():
                 self._connection = self._connect()
             return self._connection
+
+    def wait_until_reachable(self, clock: Clock, limit_s: float) -> None:
+        """Return when libvirt answers, or after `limit_s`: it may only be restarting."""
+        end = clock.monotonic() + limit_s
+        while clock.monotonic() < end:
+            with suppress(HypervisorUnreachable):
+                self.connection()
+                return
+            clock.sleep(LOOK_S)
 
     def find_domain(self, vm_uuid: str) -> Domain | None:
         """Return the VM's libvirt domain, or None when it is not defined. Raises HypervisorUnreachable."""

@@ -14,7 +14,7 @@ from vmkeep.base.clock import Clock
 from vmkeep.base.errors import VmkeepError
 from vmkeep.fabric import guest_agent
 from vmkeep.fabric.errors import FreezeBroken, GuestAgentRefused, GuestAgentSilent, WorkCancelled
-from vmkeep.fabric.freeze_watchdog import FreezeWatchdog
+from vmkeep.fabric.freeze_watchdog import FreezeState, FreezeWatchdog
 from vmkeep.fabric.layer_switch import LayerSwitch
 from vmkeep.fabric.verdict import judge
 from vmkeep.fabric.wire.errors import AgentUnavailable, SnapshotCancelled, SnapshotStatusMissing
@@ -47,6 +47,8 @@ class Ladder:
     switch: LayerSwitch
     undo: Callable[[], None]
     """Takes the layers out again, if they were made."""
+    thaw: Callable[[], int]
+    """Thaws the guest through qemu-guest-agent, also after libvirtd was restarted."""
     wire: WireServer | None
     clock: Clock
     freeze_limit_s: float
@@ -122,7 +124,14 @@ class Ladder:
             self.on_phase(event)
 
         luns = tuple(disk.lun for disk in self.switch.point.disks)
-        request = SnapshotRequest(self.switch.point.id, luns, take, on_event, self.cancelled)
+        request = SnapshotRequest(
+            self.switch.point.id,
+            luns,
+            take,
+            on_event,
+            self.cancelled,
+            thawed_by_host=lambda: watchdog.state is FreezeState.FORCED,
+        )
         try:
             outcome = wire.take_snapshot(self._vm_uuid, request)
         except (AgentUnavailable, SnapshotStatusMissing) as error:
@@ -150,7 +159,7 @@ class Ladder:
             except (GuestAgentSilent, GuestAgentRefused, FreezeBroken) as error:
                 reached = _left(error)
             with suppress(GuestAgentSilent, GuestAgentRefused):  # the watchdog goes on trying
-                guest_agent.thaw(domain)
+                self.thaw()
                 watchdog.thawed()
         return self._with_freeze(reached, watchdog)
 
@@ -171,10 +180,7 @@ class Ladder:
         return replace(reached, frozen_s=frozen_s, warnings=reached.warnings + watchdog.warnings)
 
     def _watchdog(self) -> FreezeWatchdog:
-        domain = self.switch.domain
-        return FreezeWatchdog(
-            self._vm_name, lambda: guest_agent.thaw(domain), limit_s=self.freeze_limit_s, clock=self.clock
-        )
+        return FreezeWatchdog(self._vm_name, self.thaw, limit_s=self.freeze_limit_s, clock=self.clock)
 
     def _worth_saying(self, reached: Consistency, warnings: tuple[Warned, ...]) -> tuple[Warned, ...]:
         """Leave out that an agent which was never there is not there, unless the guest was not frozen for it."""

@@ -86,7 +86,7 @@ def _has_disks(xml: str, disks: Sequence[CapturedDisk]) -> bool:
 def _left_out(lun: int, disk: DiskDevice) -> PointDisk:
     """Return a disk that is not selected; its size in bytes is 0 when its file cannot be read."""
     try:
-        size = read_chain(same(disk.path), DiskFormat(disk.format))[-1].size_bytes
+        size = read_chain(same(disk.path), DiskFormat(disk.format), disk=disk.target)[-1].size_bytes
     except (DiskVanished, ImageUnreadable):
         size = 0
     return PointDisk(disk.target, lun, size, included=False)
@@ -95,7 +95,7 @@ def _left_out(lun: int, disk: DiskDevice) -> PointDisk:
 def _intended_disk(
     name: str, lun: int, active_path: str, image_format: DiskFormat, point_id: str
 ) -> CapturedDisk:
-    chain = read_chain(active_path, image_format)
+    chain = read_chain(active_path, image_format, disk=name)
     layer = layer_path(active_path, point_id)
     if Path(layer).exists():
         raise LayerPathTaken(layer)

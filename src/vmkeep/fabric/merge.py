@@ -166,6 +166,6 @@ def _detached_chain(newest: CapturedDisk) -> Chain:
     """Return the chain that a point, and the layer above it if it is there, are on; empty when files are missing."""
     with suppress(DiskVanished):
         if Path(newest.active_path).exists():
-            return read_chain(newest.active_path, DiskFormat.QCOW2)
-        return read_chain(newest.path, newest.format)
+            return read_chain(newest.active_path, DiskFormat.QCOW2, disk=newest.name)
+        return read_chain(newest.path, newest.format, disk=newest.name)
     return ()

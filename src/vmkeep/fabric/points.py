@@ -89,8 +89,11 @@ def stamp(path: str) -> str:
 
 
 def written_files(record: PointRecord, files: Iterable[str]) -> list[str]:
-    """Return which of a point's frozen files are not what they were when it was captured."""
-    return [path for path in files if path in record.stamps and stamp(path) != record.stamps[path]]
+    """Return which of a point's frozen files are not what they were when it was captured.
+
+    One that was away then has an empty stamp: nothing is known of it.
+    """
+    return [path for path in files if record.stamps.get(path) not in {None, "", stamp(path)}]
 
 
 class PointJournal:

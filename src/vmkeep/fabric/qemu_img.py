@@ -71,9 +71,18 @@ def commit(upper: str, lower: str, *, tick: Callable[[], None]) -> None:
 
 
 def describe_chain(path: str, image_format: str) -> list[dict[str, Any]]:  # qemu-img's JSON
-    """Return `qemu-img info` of an image and all it is backed by, newest first."""
-    arguments = ["info", "-U", "--backing-chain", "--output=json", "-f", image_format, path]
-    described: list[dict[str, Any]] = json.loads(run(arguments, path=path))  # qemu-img's JSON
+    """Return `qemu-img info` of an image and all it is backed by, newest first.
+
+    Raises DiskVanished, also for a file further down, and ImageUnreadable.
+    """
+    arguments = ["info", "-U", "--output=json", "-f", image_format]
+    try:
+        described: list[dict[str, Any]] = json.loads(run([*arguments, "--backing-chain", path], path=path))
+    except ImageUnreadable:
+        about = json.loads(run([*arguments, path], path=path))
+        if "full-backing-filename" in about and "backing-filename-format" in about:
+            describe_chain(about["full-backing-filename"], about["backing-filename-format"])
+        raise
     return described
 
 

@@ -87,7 +87,7 @@ class FrozenDisk:
                 try:
                     self._files[depth] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 except FileNotFoundError as error:
-                    raise DiskVanished(path) from error
+                    raise DiskVanished(path, self.name) from error
             return self._files[depth]
 
     def _server(self) -> NbdImage:
@@ -140,7 +140,7 @@ def open_sources(
         disks: list[DiskSource] = []
         healed: list[Warned] = []
         for disk in point.point.disks:
-            chain = read_chain(disk.path, disk.format)
+            chain = read_chain(disk.path, disk.format, disk=disk.name)
             written = written_files(point, disk.chain)
             if written:
                 raise FrozenLayerWritten(point.point.id, written[0])

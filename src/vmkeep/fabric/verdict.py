@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vmkeep.fabric.errors import (
+from vmkeep.fabric.script_errors import (
     IncorrectJsonConfigFile,
     IncorrectPluginhostFile,
     PostScriptFailed,

@@ -9,6 +9,7 @@ import structlog
 
 from vmkeep.base.clock import Clock
 from vmkeep.base.errors import VmkeepError
+from vmkeep.fabric.errors import HypervisorUnreachable
 from vmkeep.fabric.fabric import Fabric
 from vmkeep.fabric.host import Host
 from vmkeep.fabric.position import GuestPositions
@@ -18,14 +19,15 @@ from vmkeep.server.settings import Settings
 
 log = structlog.get_logger()
 
-LOOK_AT_NETWORKS_S = 10
+LOOK_S = 10
+LOOK_FOR_LIBVIRT_S = 2
 
 
 @contextmanager
 def open_host(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Fabric]:
-    """Serve the attached networks and thaw what a killed service left frozen.
+    """Serve the attached networks and thaw what a killed service left frozen, now or as soon as libvirt answers.
 
-    Raises HypervisorUnreachable, ListenFailed.
+    Raises ListenFailed.
     """
     wire = WireServer(
         state_dir=state_dir,
@@ -43,13 +45,56 @@ def open_host(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Fab
     )
     wire.start()
     try:
-        fabric.thaw_interrupted()
-        fabric.serve_networks()
-        _ensure_own_network(fabric)
-        with _networks_served(fabric):
+        with _Caretaker(fabric).at_work():
             yield fabric
     finally:
         wire.stop()
+
+
+class _Caretaker:
+    """Takes the host over once libvirt answers; then serves networks that are started, or made anew."""
+
+    def __init__(self, fabric: Fabric) -> None:
+        self._fabric = fabric
+        self._taken_over = False
+        self._said = ""
+        self._ended = threading.Event()
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Look at once, and again and again while the context lasts. Raises what only a person can mend."""
+        try:
+            self._look()
+        except HypervisorUnreachable as error:
+            self._say(error)
+        thread = threading.Thread(target=self._keep_looking, name="caretaker", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            thread.join()
+
+    def _keep_looking(self) -> None:
+        while not self._ended.wait(LOOK_S if self._taken_over else LOOK_FOR_LIBVIRT_S):
+            try:
+                self._look()
+            except VmkeepError as error:
+                self._say(error)
+
+    def _look(self) -> None:
+        if not self._taken_over:
+            self._fabric.thaw_interrupted()
+        self._fabric.serve_networks()
+        if not self._taken_over:
+            _ensure_own_network(self._fabric)
+        self._taken_over, self._said = True, ""
+
+    def _say(self, error: VmkeepError) -> None:
+        """Say what is in the way, once."""
+        if self._said != error.code:
+            self._said = error.code
+            log.warning("server.host.not_served", code=error.code, message=str(error), advice=error.advice)
 
 
 def _ensure_own_network(fabric: Fabric) -> None:
@@ -58,24 +103,3 @@ def _ensure_own_network(fabric: Fabric) -> None:
         fabric.ensure_network()
     except VmkeepError as error:
         log.warning("server.network.not-made", code=error.code, message=str(error))
-
-
-@contextmanager
-def _networks_served(fabric: Fabric) -> Iterator[None]:
-    """Serve networks that are started, or made anew, while the context lasts."""
-    ended = threading.Event()
-
-    def look() -> None:
-        while not ended.wait(LOOK_AT_NETWORKS_S):
-            try:
-                fabric.serve_networks()
-            except VmkeepError as error:
-                log.warning("server.networks.not-served", code=error.code, message=str(error))
-
-    thread = threading.Thread(target=look, name="networks", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()

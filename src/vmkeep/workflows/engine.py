@@ -36,7 +36,8 @@ from vmkeep.workflows.outlook import look
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import FabricPort, RepositoryPort
 from vmkeep.workflows.restore import RestoreDisks, RestoreVm
-from vmkeep.workflows.upkeep import EXPIRE, PRUNE, Upkeep
+from vmkeep.workflows.scheduler import Scheduler
+from vmkeep.workflows.upkeep import DISCARD, EXPIRE, PRUNE, Upkeep, discard_unreferenced
 
 log = structlog.get_logger()
 
@@ -89,19 +90,42 @@ class Engine:
             "delete-item-data": DeleteItemData(self._pillars),
             "delete-restore-points": DeleteRestorePoints(self._pillars),
         }
-        self._journal = Journal(dbos_url, upkeep_look_s=self._pillars.limits.upkeep_look_s, on_step=on_step)
-        for name, kind in self._kinds.items():
-            self._journal.register(name, self._workflow(kind))
+        self._journal = Journal(
+            dbos_url,
+            upkeep_look_s=self._pillars.limits.upkeep_look_s,
+            scheduled_at_once=self._pillars.limits.scheduled_at_once,
+            on_step=on_step,
+        )
+        workflows = {name: self._workflow(kind) for name, kind in self._kinds.items()}
+        for name, workflow in workflows.items():
+            self._journal.register(name, workflow)
         Upkeep(self._pillars, self._journal)
+        self.scheduler = Scheduler(
+            self._pillars,
+            self._journal,
+            create_job=self._create_backup,
+            backup=workflows["backup"],
+            end_dead_jobs=self.end_dead_jobs,
+        )
 
-    def launch(self) -> None:
-        """Begin to work; jobs that the last process left are taken up, or ended when they cannot be."""
-        left = [job for job in self._catalog.list_jobs() if job.status.running]
+    def launch(self, *, schedules: bool = False) -> None:
+        """Begin to work; jobs that the last process left are taken up, or ended when they cannot be.
+
+        With `schedules`, backups start by themselves when their policies say so.
+        """
         self._journal.launch()
-        for job in left:
-            state = self._journal.find_state(job.id)
-            if state is None or not state.alive:
-                self._abandon(job, _why_dead(state))
+        self.end_dead_jobs(claim_s=0)
+        if schedules:
+            self._journal.repeat(self._pillars.limits.schedule_look, self.scheduler.plan)
+
+    def end_dead_jobs(self, *, claim_s: float | None = None) -> None:
+        """End jobs that no workflow carries on and that were created `claim_s` ago or earlier, `Limits.claim_s` unless told.
+
+        Can be called at any time, and from time to time: such a job stands in the way of its VM's other ones.
+        """
+        for job in self._catalog.list_jobs():
+            if job.status.running:
+                self._end_if_dead(job, self._pillars.limits.claim_s if claim_s is None else claim_s)
 
     def close(self) -> None:
         """Stop working. Running jobs are taken up at the next launch."""
@@ -220,9 +244,19 @@ class Engine:
     def _start(
         self, name: str, item: ProtectedItem, reason: str, arguments: Arguments, properties: dict[str, str]
     ) -> Job:
+        job = self._create_job(new_guid(), name, item, reason, properties)
+        self._journal.start(job.id, name, arguments)
+        return job
+
+    def _create_backup(self, item: ProtectedItem, job_id: str, reason: str) -> Job:
+        return self._create_job(job_id, "backup", item, reason, {})
+
+    def _create_job(
+        self, job_id: str, name: str, item: ProtectedItem, reason: str, properties: dict[str, str]
+    ) -> Job:
         kind = self._kinds[name]
         job = Job(
-            id=new_guid(),
+            id=job_id,
             vault_id=item.vault_id,
             operation=kind.operation,
             status=JobStatus.IN_PROGRESS,
@@ -235,7 +269,6 @@ class Engine:
         )
         self._create(job)
         log.info("job.started", job=job.id, operation=job.operation, item=job.item_name, reason=reason)
-        self._journal.start(job.id, name, arguments)
         return job
 
     def _create(self, job: Job) -> None:
@@ -243,15 +276,15 @@ class Engine:
         try:
             self._catalog.create_job(job)
         except OperationInProgress as refused:
-            if not self._end_if_dead(self._catalog.get_job(refused.job)):
+            if not self._end_if_dead(self._catalog.get_job(refused.job), self._pillars.limits.claim_s):
                 raise
             self._catalog.create_job(job)
 
-    def _end_if_dead(self, job: Job) -> bool:
+    def _end_if_dead(self, job: Job, claim_s: float) -> bool:
         """End a job that nobody carries on; return whether it was one."""
         state = self._journal.find_state(job.id)
         age = self._clock.now() - job.started
-        if (state and state.alive) or age.total_seconds() < self._pillars.limits.claim_s:
+        if (state and state.alive) or age.total_seconds() < claim_s:
             return False
         self._abandon(job, _why_dead(state))
         return True
@@ -259,7 +292,7 @@ class Engine:
     def _workflow(self, kind: JobKind) -> Callable[[str, Arguments], None]:
         def conduct(job_id: str, arguments: Arguments) -> None:
             run = JobRun(job_id, self._pillars, self._journal)
-            failure = None
+            failure, undone = None, True
             try:
                 kind.conduct(run, arguments)
             except StepFailed as failed:
@@ -267,14 +300,18 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - whatever it is, it must end the job, not the service
                 failure = run.failure("between steps", error)
             if failure:
-                run.undo(lambda: kind.undo(run, arguments, failure))
+                undone = run.undo(lambda: kind.undo(run, arguments, failure))
             job = run.end(failure)
             kind.after(run)
-            self._follow_up(job)
+            self._follow_up(job, undone=undone)
 
         return conduct
 
-    def _follow_up(self, job: Job) -> None:
+    def _follow_up(self, job: Job, *, undone: bool) -> None:
+        if not undone and job.operation is JobOperation.BACKUP:
+            self._journal.enqueue(
+                f"{job.id}-discard", DISCARD, {"capture": self._capture_of(job), "attempt": 1}
+            )
         if job.operation is JobOperation.DELETE_BACKUP_DATA:
             self._journal.enqueue(f"{job.id}-prune", PRUNE, {"vault": job.vault_id, "attempt": 1})
         else:
@@ -286,16 +323,16 @@ class Engine:
         """End a job that nobody will carry on, and undo its capture."""
         run = JobRun(job.id, self._pillars, self._journal)
         try:
-            self._discard_unreferenced(job)
+            if job.operation is JobOperation.BACKUP:
+                discard_unreferenced(self._pillars, **self._capture_of(job))
         except VmkeepError as error:
             run.warn(Warned(error.code, str(error)))
         run.end(run.failure("launch", JobInterrupted(why=why)))
 
-    def _discard_unreferenced(self, job: Job) -> None:
-        points = self._catalog.list_recovery_points(job.item_id)
-        kept = {point.restore_point.id for point in points if point.restore_point}
-        if job.operation is JobOperation.BACKUP and job.id not in kept:
-            self._pillars.fabric.discard_capture(self._catalog.get_item(job.item_id).vm_uuid, job.id)
+    def _capture_of(self, job: Job) -> dict[str, str]:
+        """Return a backup's capture, made or not, as arguments."""
+        vm_uuid = self._catalog.get_item(job.item_id).vm_uuid
+        return {"item_id": job.item_id, "vm_uuid": vm_uuid, "point_id": job.id}
 
 
 def _why_dead(state: WorkflowState | None) -> str:

@@ -1,7 +1,8 @@
 """What can go wrong where the pillars meet.
 
     NotActivelyProtected · VmNotProtected               nobody wants the backup
-    UnsupportedDiskSize · TooManyDisks                  refused before the guest is touched
+    ProtectedVmGone · UnsupportedDiskSize · TooManyDisks
+                                                        refused before the guest is touched
     RestorePointLimitReached                            the same
     ScopeLocked · OnlyCopyInCollection                  restore points that must not be deleted
     CollectionDeletionTimedOut                          not all were deleted in the time there was
@@ -122,6 +123,21 @@ _LIMIT_REMEDY = {
         "If it stays so, look at why layers are not merged: `vmkeep fabric check`."
     ),
 }
+
+
+@dataclass(eq=False)
+class ProtectedVmGone(VmkeepError):
+    """The VM was deleted, its protection was not. Code and sentence are Azure Backup's."""
+
+    code = "UserErrorVmNotFoundV2"
+    retry = Retry.AFTER_CHANGE
+    text = "Could not perform the operation as VM no longer exists."
+    remedy = (
+        "VM '{e.vm}' with UUID {e.vm_uuid} is not defined on this host. Define it again, restore it from its latest "
+        "recovery point, or stop its protection: its recovery points stay."
+    )
+    vm: str
+    vm_uuid: str
 
 
 @dataclass(eq=False)

@@ -57,8 +57,8 @@ class JobRun:
             raise StepFailed(JobError(**outcome["error"]) if "error" in outcome else None)
         return outcome["value"]
 
-    def undo(self, work: Callable[[], None]) -> None:
-        """Take back what the job did; what cannot be taken back is a warning."""
+    def undo(self, work: Callable[[], None]) -> bool:
+        """Take back what the job did, and return whether all of it was; what was not is a warning."""
 
         def run() -> Json:
             try:
@@ -66,8 +66,10 @@ class JobRun:
             except Exception as error:  # noqa: BLE001 - the job has failed already and must end
                 failed = self._describe("undo", error)
                 self.warn(Warned(failed.code, f"clean-up is not complete: {failed.message}"))
+                return False
+            return True
 
-        self._journal.step("Undo", run)
+        return bool(self._journal.step("Undo", run))
 
     def failure(self, step: str, error: Exception) -> StepFailed:
         """Return how the job ends after an exception: failed, or cancelled when that was wanted."""

@@ -17,6 +17,7 @@ from vmkeep.model.retention import plan_expiry
 from vmkeep.workflows.errors import (
     LimitCause,
     NotActivelyProtected,
+    ProtectedVmGone,
     RestorePointLimitReached,
     TooManyDisks,
     UnsupportedDiskSize,
@@ -95,15 +96,24 @@ RULES: tuple[Rule, ...] = (
 
 
 def gather(pillars: Pillars, item: ProtectedItem) -> Facts:
-    """Look at everything the rules need; raises VmNotFound."""
+    """Look at everything the rules need; raises ProtectedVmGone."""
     return Facts(
         item=item,
-        machine=pillars.fabric.get_machine(item.vm_uuid),
+        machine=_get_machine(pillars, item),
         restore_points=count_restore_points(pillars, item.vm_uuid),
         limits=pillars.limits,
         locks=tuple(locks_on_restore_points(pillars, item)),
         expired=_count_expired(pillars, item),
     )
+
+
+def _get_machine(pillars: Pillars, item: ProtectedItem) -> VirtualMachine:
+    try:
+        return pillars.fabric.get_machine(item.vm_uuid)
+    except VmkeepError as error:
+        if error.code != "VmNotFound":
+            raise
+        raise ProtectedVmGone(vm=item.vm_name, vm_uuid=item.vm_uuid) from error
 
 
 def _count_expired(pillars: Pillars, item: ProtectedItem) -> int:
@@ -147,6 +157,6 @@ def broken_rules(facts: Facts, rules: Sequence[Rule] = RULES) -> list[VmkeepErro
 
 
 def check(pillars: Pillars, item: ProtectedItem) -> None:
-    """Raise what the first broken rule says, or VmNotFound."""
+    """Raise what the first broken rule says, or ProtectedVmGone."""
     for error in broken_rules(gather(pillars, item)):
         raise error

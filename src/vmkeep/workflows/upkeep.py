@@ -1,4 +1,4 @@
-"""What follows jobs and makes none wait: expire recovery points, prune repositories.
+"""What follows jobs and makes none wait: expire recovery points, prune repositories, finish clean-ups.
 
 It gives way to jobs, is tried again when it fails, and is seen in the log only.
 """
@@ -21,7 +21,7 @@ from vmkeep.workflows.restore_point_locks import locks_on_restore_points
 
 log = structlog.get_logger()
 
-EXPIRE, REMOVE, PRUNE = "expire", "remove", "prune"
+EXPIRE, REMOVE, PRUNE, DISCARD, CLEAN = "expire", "remove", "prune", "discard", "clean"
 _GAVE_WAY = "WorkCancelled"
 
 
@@ -32,7 +32,14 @@ class Upkeep:
         self._pillars = pillars
         self._catalog = pillars.catalog
         self._journal = journal
-        for name, workflow in ((EXPIRE, self.expire), (REMOVE, self.remove), (PRUNE, self.prune)):
+        workflows = {
+            EXPIRE: self.expire,
+            REMOVE: self.remove,
+            PRUNE: self.prune,
+            DISCARD: self.discard,
+            CLEAN: self.clean,
+        }
+        for name, workflow in workflows.items():
             journal.register(name, workflow)
 
     def expire(self, workflow_id: str, arguments: Arguments) -> None:
@@ -52,6 +59,25 @@ class Upkeep:
             "Prune", lambda: self._try("prune", lambda: self._prune(arguments["vault"]))
         ):
             self._again(workflow_id, PRUNE, {**arguments, "attempt": attempt + 1}, attempt)
+
+    def discard(self, workflow_id: str, arguments: Arguments) -> None:
+        """Undo the capture of a backup that could not do so when it failed."""
+        attempt = arguments["attempt"]
+        if not self._journal.step(
+            "Discard", lambda: self._try("discard", lambda: self._discard(**arguments["capture"]))
+        ):
+            self._again(workflow_id, DISCARD, {**arguments, "attempt": attempt + 1}, attempt)
+
+    def clean(self, _workflow_id: str, _arguments: Arguments) -> None:
+        """Forget jobs and workflows that ended long ago."""
+        self._journal.step("Clean", lambda: self._try("clean", self._clean))
+
+    def _clean(self) -> bool:
+        limits, now = self._pillars.limits, self._pillars.clock.now()
+        jobs = self._catalog.delete_jobs_before(now - limits.jobs_kept)
+        workflows = self._journal.delete_ended(before=now - limits.journal_kept)
+        log.info("upkeep.cleaned", jobs=jobs, workflows=workflows)
+        return True
 
     def _remove_all(self, workflow_id: str, removals: list[Json], *, attempt: int) -> None:
         left = [data for data in removals if not self._step(Removal.from_json(data))]
@@ -115,6 +141,12 @@ class Upkeep:
         self._pillars.repositories.open(vault).prune(grace=self._pillars.limits.prune_grace)
         return True
 
+    def _discard(self, item_id: str, vm_uuid: str, point_id: str) -> bool:
+        if self._catalog.find_running_job(item_id) is not None:
+            return False
+        discard_unreferenced(self._pillars, item_id=item_id, vm_uuid=vm_uuid, point_id=point_id)
+        return True
+
     def _go_on(self, _done_bytes: int, _all_bytes: int) -> None:
         if self._journal.closing:
             raise Closing
@@ -137,6 +169,13 @@ class Upkeep:
             return
         delay_s = limits.upkeep_pause_s * 2 ** (attempt - 1)
         self._journal.enqueue(f"{workflow_id}-again", name, arguments, delay_s=delay_s)
+
+
+def discard_unreferenced(pillars: Pillars, *, item_id: str, vm_uuid: str, point_id: str) -> None:
+    """Undo a capture, unless a recovery point is made of it; raises what the fabric raises."""
+    points = pillars.catalog.list_recovery_points(item_id)
+    if point_id not in {point.restore_point.id for point in points if point.restore_point}:
+        pillars.fabric.discard_capture(vm_uuid, point_id)
 
 
 def _runs_several_times_a_day(policy: Policy) -> bool:

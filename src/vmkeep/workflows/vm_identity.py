@@ -7,12 +7,13 @@ from vmkeep.base.errors import VmkeepError
 from vmkeep.model.machine import VirtualMachine
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint
 from vmkeep.model.restore_point import RestorePoint, Warned
+from vmkeep.workflows.errors import ProtectedVmGone
 from vmkeep.workflows.job_run import JobRun
 from vmkeep.workflows.pillars import Pillars
 
 
 def follow_vm(pillars: Pillars, run: JobRun, item: ProtectedItem) -> ProtectedItem:
-    """Return the item as its VM is now, and warn of what changed; raises VmNotFound when no VM is certainly the one."""
+    """Return the item as its VM is now, and warn of what changed; raises ProtectedVmGone when none is certainly the one."""
     machine = _find_machine(pillars, item)
     if machine.uuid != item.vm_uuid:
         what = f"VM '{item.vm_name}' has another UUID: {machine.uuid} instead of {item.vm_uuid}"
@@ -36,7 +37,7 @@ def _find_machine(pillars: Pillars, item: ProtectedItem) -> VirtualMachine:
         held = {held.id: (point, held) for point, held in _restore_points(pillars, item.vm_uuid)}
         successor = pillars.fabric.find_successor(item.vm_uuid, held)
         if successor is None or pillars.catalog.find_item_for_vm(successor) is not None:
-            raise
+            raise ProtectedVmGone(vm=item.vm_name, vm_uuid=item.vm_uuid) from error
         pillars.fabric.take_over_points(item.vm_uuid, successor)
         for point, restore_point in held.values():
             moved = replace(restore_point, vm_uuid=successor)

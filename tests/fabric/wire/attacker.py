@@ -1,6 +1,7 @@
 """A hostile guest, as a process of its own: every way of wasting a server's memory and time, for a few seconds.
 
-Run as `python -m tests.fabric.wire.attacker IP HOST WIRE_PORT PLUGIN_PORT SECONDS`.
+Run as `python -m tests.fabric.wire.attacker IP HOST WIRE_PORT PLUGIN_PORT SECONDS [CONTAINER]`, or as a file in a real
+guest. With the container id of a neighbour it also speaks in that one's name.
 """
 
 import sys
@@ -10,9 +11,8 @@ from contextlib import suppress
 from socket import create_connection
 from time import monotonic
 
-from vmkeep.base.units import KIB, MIB
-
-GUEST, HOST, WIRE, PLUGIN, LASTING = sys.argv[1:] if len(sys.argv) == 6 else ("", "", "0", "0", "0")
+KIB, MIB = 1 << 10, 1 << 20
+GUEST, HOST, WIRE, PLUGIN, LASTING, *OTHER = sys.argv[1:] if len(sys.argv) > 5 else ("", "", "0", "0", "0")
 BLOCK = b"x" * (64 * KIB)
 HELD = 400
 
@@ -43,6 +43,19 @@ def deep_json() -> Iterator[bytes]:
     yield body
 
 
+def forged_status() -> Iterator[bytes]:
+    body = b'{"aggregateStatus": {"guestAgentStatus": {"status": "NotReady"}}}'
+    head = b"PUT /status/%b HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
+    yield head % (OTHER[0].encode() if OTHER else b"none", len(body)) + body
+
+
+def forged_call() -> Iterator[bytes]:
+    body = b'{"taskId": "1", "snapshotTaskToken": "guessed"}'
+    head = b"POST /metadata/recsvc/snapshot/dosnapshot HTTP/1.1\r\nHost: h\r\nx-ms-containerid: %b\r\n"
+    yield head % (OTHER[0].encode() if OTHER else b"none")
+    yield b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
 def send(port: str, pieces: Callable[[], Iterator[bytes]]) -> None:
     with suppress(OSError), create_connection((HOST, int(port)), 5, (GUEST, 0)) as connection:
         for piece in pieces():
@@ -71,6 +84,8 @@ def main() -> None:
         lambda: send(PLUGIN, endless_chunk_line),
         lambda: send(PLUGIN, deep_json),
         lambda: hold_many(WIRE),
+        lambda: send(WIRE, forged_status),
+        lambda: send(WIRE, forged_call),
     ]
 
     def repeat(attack: Callable[[], None]) -> None:

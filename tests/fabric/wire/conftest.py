@@ -50,10 +50,19 @@ class FabricDouble:
         self.taken = 0
         self.asked = threading.Event()
         self.cancel = threading.Event()
+        self.thawed_by_host = threading.Event()
+        self.told_of_thaw = threading.Semaphore(0)
         self._threads = ThreadPoolExecutor(4)
 
     def request(self, task_id: str = "task-1") -> SnapshotRequest:
-        return SnapshotRequest(task_id, (-1, 0), self._take, self._on_event, self._is_cancelled)
+        return SnapshotRequest(
+            task_id,
+            (-1, 0),
+            self._take,
+            self._on_event,
+            self._is_cancelled,
+            thawed_by_host=self._is_thawed_by_host,
+        )
 
     def begin(self, server: WireServer, vm_uuid: str, request: SnapshotRequest) -> Future[SnapshotOutcome]:
         """Return once the goal state asks for the snapshot."""
@@ -73,6 +82,12 @@ class FabricDouble:
     def _is_cancelled(self) -> bool:
         self.asked.set()
         return self.cancel.is_set()
+
+    def _is_thawed_by_host(self) -> bool:
+        if not self.thawed_by_host.is_set():
+            return False
+        self.told_of_thaw.release()
+        return True
 
     def _on_event(self, event: str) -> None:
         with self.heard:

@@ -334,14 +334,27 @@ def silent_after_the_capture(site: Site, guest: GuestActor, clock: FakeClock) ->
     return backup.running
 
 
+def silent_after_a_thaw_by_force(site: Site, guest: GuestActor, clock: FakeClock) -> Future[SnapshotOutcome]:
+    backup = Backup(site, guest)
+    backup.call("presnapshot")
+    backup.call("presnapshot")
+    site.fabric.wait_for("freezing")
+    site.fabric.thawed_by_host.set()
+    for _ in range(2):  # the first has been taken note of when the second comes
+        assert site.fabric.told_of_thaw.acquire(timeout=20)
+    clock.advance(21)
+    return backup.running
+
+
 @pytest.mark.parametrize(
     ("scene", "error", "taken"),
     [
         (nobody_polls, AgentUnavailable, None),
         (never_called, SnapshotStatusMissing, False),
         (silent_after_the_capture, SnapshotStatusMissing, True),
+        (silent_after_a_thaw_by_force, SnapshotStatusMissing, False),
     ],
-    ids=["nobody-polls", "never-called", "silent-after-the-capture"],
+    ids=["nobody-polls", "never-called", "silent-after-the-capture", "silent-after-a-thaw-by-force"],
 )
 def test_silence_ends_a_task_with_azures_code(
     start_site: StartSite, scene: Scene, error: type[VmkeepError], taken: object

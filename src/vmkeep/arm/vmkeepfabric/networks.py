@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
 
+from vmkeep.arm.authorization.lock_guard import check_locks
 from vmkeep.arm.members import Body, Json
 from vmkeep.arm.names import NETWORKS
 from vmkeep.arm.paging import page
 from vmkeep.arm.service import Here, MachineGroup, Service
+from vmkeep.model.lock import Change
 from vmkeep.model.network import Network
 from vmkeep.model.restore_point import Warned
 
@@ -44,9 +46,12 @@ def detach(here: Here, group: MachineGroup, network: str) -> Json:  # noqa: ARG0
 
 
 @router.post(_CHECK)
-def check(here: Here, group: MachineGroup, body: CheckBody | None = None) -> Json:  # noqa: ARG001 - checked
+def check(here: Here, group: MachineGroup, body: CheckBody | None = None) -> Json:
     """Compare what the host has with what it should have; repair what is safe to repair, if asked."""
-    report = here.engine.check_host(repair=body is not None and body.repair)
+    repair = body is not None and body.repair
+    if repair:
+        check_locks(here, here.ids.group(group), Change.WRITE)
+    report = here.engine.check_host(repair=repair)
     return {"value": _show_all(report.found), "repaired": _show_all(report.repaired)}
 
 

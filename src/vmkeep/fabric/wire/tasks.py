@@ -29,6 +29,7 @@ FREEZING: Final = "freezing"
 FROZEN: Final = "frozen"
 SNAPSHOT_TAKEN: Final = "snapshot-taken"
 THAWED: Final = "thawed"
+FORCED: Final = "thawed-by-host"
 STATUS: Final = "status"
 
 SUCCESS_CODES = frozenset({0, 1})
@@ -66,6 +67,10 @@ class SnapshotRequest:
     """Until the extension's first call; it may have to be installed."""
     finish_timeout_s: float = 120
     """From the extension's first call to its final status."""
+    thawed_by_host: Callable[[], bool] = lambda: False
+    """Whether the host has ended the freeze itself: who should have done so is dead or hangs."""
+    forced_timeout_s: float = 20
+    """From then on to the final status: three polls of an agent that may know of the death."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +252,9 @@ class SnapshotTask:
             why = f"The agent did not fetch the goal state within {request.seen_timeout_s:.0f} s."
             raise AgentUnavailable(vm=self._vm_name, why=why)
         patience = request.pickup_timeout_s if first_call is None else first_call + request.finish_timeout_s
+        if request.thawed_by_host():
+            self._mark(FORCED)
+            patience = min(patience, times[FORCED] + request.forced_timeout_s)
         if elapsed > patience and STATUS not in times:
             raise SnapshotStatusMissing(
                 vm=self._vm_name,

@@ -1,5 +1,6 @@
 """From an address to a store."""
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from vmkeep.repository.store.retrying import RetryingStore
 if TYPE_CHECKING:
     from obstore.store import S3Config
 
+_ENDPOINT = "AWS_ENDPOINT_URL"
 _S3_OPTIONS = {"endpoint", "region", "access_key_id", "secret_access_key", "session_token"}
 
 
@@ -27,7 +29,7 @@ def open_store(
     """Return the store at `url`: a path, `file:///path` or `s3://bucket/prefix`; remote ones try again by themselves.
 
     Options for S3: `endpoint`, `region`, `access_key_id`, `secret_access_key`, `session_token`; what is not given comes
-    from the usual `AWS_…` variables or the machine's role. Raises InvalidValue for an address or option it does not know.
+    from the usual `AWS_…` variables or the machine's role. An endpoint `http://…` is taken at its word. Raises InvalidValue for an address or option it does not know.
     """
     options = options or {}
     parts = urlsplit(url)
@@ -50,7 +52,7 @@ def open_store(
 
 
 def _open_s3(url: str, bucket: str, prefix: str, options: Mapping[str, str]) -> RemoteStore:
-    endpoint = options.get("endpoint", "")
+    endpoint = options.get("endpoint") or os.environ.get(_ENDPOINT, "")
     store = S3Store(
         bucket,
         prefix=prefix,
