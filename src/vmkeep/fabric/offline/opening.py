@@ -32,7 +32,7 @@ def reading_machine(vm: VirtualMachine, clock: Clock) -> Iterator[OfflineFiles]:
     with ExitStack() as held:
         disks, read = [], list[str]()
         for disk in vm.disks:
-            chain = read_chain(disk.path, disk.format)
+            chain = read_chain(disk.path, disk.format, disk=disk.name)
             read += paths(chain)
             disks.append(FrozenDisk(disk.name, chain, chain))
             held.callback(disks[-1].close)
