@@ -1,18 +1,14 @@
-"""`vmkeep doctor`: what a guest's own files say about its agent."""
+"""`vmkeep doctor`: logs and evidence of a VM whose backups need looking at."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vmkeep.base.clock import SystemClock
-from vmkeep.base.errors import InvalidValue
-from vmkeep.base.units import format_size
+from vmkeep.cli.collect import collect_logs
 from vmkeep.cli.commands import example
 from vmkeep.cli.connection import connect
 from vmkeep.cli.options import Output, OutputOption, VmOption
-from vmkeep.cli.printing import print_facts
 
 EPILOG = example("vmkeep doctor --vm web01 --collect /tmp")
 
@@ -23,28 +19,10 @@ def doctor(
     collect: Annotated[
         Path,
         typer.Option(
-            help="Folder for an archive of the agent's logs, configuration and state, secrets taken out."
+            help="Folder for an archive of logs, configuration and state of both sides, secrets taken out."
         ),
     ],
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Collect what the VM agent left in a guest, read from outside: the newest restore point, or a VM that is off."""
-    backup = connect(context)
-    machine = backup.machine(vm)
-    data = backup.collect(machine)
-    archive = collect.absolute() / f"{machine['name']}-{SystemClock().now():%Y%m%dT%H%M%SZ}.tar.gz"
-    _write_private(archive, data)
-    facts = [("Archive", str(archive)), ("Size", format_size(len(data)))]
-    print_facts(output, facts, {"archive": str(archive), "sizeBytes": len(data)})
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    """Write a new file that only its owner may read; raises InvalidValue."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as archive:
-            archive.write(data)
-    except OSError as error:
-        raise InvalidValue(
-            "folder", str(path.parent), f"{path.name} cannot be written: {error.strerror}"
-        ) from error
+    """Collect logs and evidence of a VM: from the running guest, else from its newest restore point or its disks."""
+    collect_logs(connect(context), vm, collect, output)

@@ -2,8 +2,8 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from vmkeep.base.clock import Clock
@@ -11,14 +11,15 @@ from vmkeep.base.errors import VmkeepError
 from vmkeep.fabric import guest_agent, restore
 from vmkeep.fabric.capture import Capturer
 from vmkeep.fabric.check import Checker
+from vmkeep.fabric.collecting import collect_machine
 from vmkeep.fabric.errors import RestorePointUnknown
 from vmkeep.fabric.host import Host
 from vmkeep.fabric.inventory import Inventory
+from vmkeep.fabric.live_files import LiveFiles
 from vmkeep.fabric.merge import Merger, OnBytes, Readers
 from vmkeep.fabric.network import Networks
-from vmkeep.fabric.offline.collection import collect
 from vmkeep.fabric.offline.errors import NothingToReadOffline
-from vmkeep.fabric.offline.files import OfflineFiles
+from vmkeep.fabric.offline.files import GuestFiles, OfflineFiles
 from vmkeep.fabric.offline.opening import reading_machine, reading_point
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState
 from vmkeep.fabric.position import GuestPositions
@@ -228,12 +229,21 @@ class Fabric:
         return reading_point(point, self.sources(point, since=None), self._clock)
 
     def collect(self, vm_uuid: str) -> bytes:
-        """Return what the agent left in a guest, read from outside, as a tar.gz; secrets are taken out.
+        """Return our side's logs and what the agent left in a guest as a tar.gz; `collect_machine` says more.
 
-        Raises what `open_offline` and reading in it raise.
+        The guest is asked while it answers; else its files are read from outside. Raises VmNotFound.
         """
-        with self.open_offline(vm_uuid) as files:
-            return collect(files)
+        vm = self.get_machine(vm_uuid)
+        live = vm.state is MachineState.RUNNING and vm.guest_agent
+        ways = [lambda: self._reading_live(vm_uuid)] if live else []
+        points = [record.point for record in self._journal.read(vm_uuid).values()]
+        return collect_machine(vm, points, [*ways, lambda: self.open_offline(vm_uuid)], now=self._clock.now())
+
+    @contextmanager
+    def _reading_live(self, vm_uuid: str) -> Iterator[GuestFiles]:
+        """Read a running guest's files through qemu-guest-agent; it is not frozen meanwhile."""
+        with self._turns[vm_uuid]:
+            yield LiveFiles(self._host.get_domain(vm_uuid), self._clock)
 
     def thaw(self, vm_uuid: str) -> int:
         """Thaw a guest's file systems, whoever froze them, and return how many were frozen.

@@ -4,14 +4,15 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from vmkeep.base.errors import VmkeepError
 from vmkeep.base.units import MIB
+from vmkeep.fabric.errors import GuestAgentSilent
 from vmkeep.fabric.offline.errors import GuestPathNotFound, GuestPathUnfit
-from vmkeep.fabric.offline.files import OfflineFiles, clean
+from vmkeep.fabric.offline.files import GuestFiles, clean
 from vmkeep.fabric.offline.probes import CONFIG, LOG, Json, look
 from vmkeep.fabric.offline.redaction import redact
 
@@ -21,6 +22,7 @@ TOTAL_LIMIT = 64 * MIB
 MOST_FILES = 500
 WANTED = (
     "/etc/os-release",
+    "/usr/lib/os-release",
     CONFIG,
     LOG,
     "/var/log/azure/*.log",
@@ -38,7 +40,7 @@ WANTED = (
 class _Archive:
     """A tar archive in the making, and the list of what is in it."""
 
-    files: OfflineFiles
+    files: GuestFiles
     bytes_taken: int = 0
     listed: list[Json] = field(default_factory=list)
     content: dict[str, bytes] = field(default_factory=dict)
@@ -51,6 +53,8 @@ class _Archive:
         try:
             found = self.files.find(path)
             data = self.files.read(path, limit=room, from_end=True)
+        except GuestAgentSilent:
+            raise  # nothing more will be heard of this guest: another way to its files may do better
         except VmkeepError as error:
             entry["left_out"] = str(error)
             return
@@ -75,8 +79,8 @@ class _Archive:
         return f"{name}.{len(self.listed)}" if name in self.content else name
 
 
-def collect(files: OfflineFiles) -> bytes:
-    """Return a tar.gz with manifest.json, observations.json and the wanted files of the guest that could be read."""
+def collect(files: GuestFiles) -> dict[str, bytes]:
+    """Return the wanted files of a guest, manifest.json and observations.json, by name. Raises GuestAgentSilent."""
     archive = _Archive(files)
     for path in _wanted_paths(files):
         archive.add(path)
@@ -86,46 +90,66 @@ def collect(files: OfflineFiles) -> bytes:
         "moment": files.moment.isoformat(),
         "files": archive.listed,
     }
-    observations, _ = redact(json.dumps([one.to_json() for one in look(files)], indent=1))
-    made = {
+    observations = json.dumps([one.to_json() for one in look(files)], indent=1)
+    return {
         "manifest.json": json.dumps(manifest, indent=1).encode(),
-        "observations.json": observations.encode(),
+        "observations.json": without_secrets(observations),
+        **archive.content,
     }
-    return _pack(made | archive.content, at=files.moment.timestamp())
 
 
-def _wanted_paths(files: OfflineFiles) -> list[str]:
+def collect_nothing(vm: str) -> dict[str, bytes]:
+    """Return the manifest of a guest whose files cannot be reached."""
+    return {"manifest.json": json.dumps({"vm": vm, "origin": None, "moment": None, "files": []}).encode()}
+
+
+def without_secrets(text: str) -> bytes:
+    """Return a text of ours or of a guest as it may go into an archive."""
+    return redact(text)[0].encode()
+
+
+def _wanted_paths(files: GuestFiles) -> list[str]:
     found = dict.fromkeys(path for pattern in WANTED for path in _matching(files, "", pattern[1:].split("/")))
     return list(found)[:MOST_FILES]
 
 
-def _matching(files: OfflineFiles, folder: str, parts: list[str]) -> Iterator[str]:
-    """Yield the paths below `folder` that the parts of a pattern stand for."""
+def _matching(files: GuestFiles, folder: str, parts: list[str], *, searched: bool = False) -> Iterator[str]:
+    """Yield the paths below `folder` that the parts of a pattern stand for.
+
+    From the first folder that is searched on, no symlink is followed: it could lead to what was not asked for.
+    """
     part, rest = parts[0], parts[1:]
+    searched = searched or "*" in part
+    if searched and not _is(files, folder, "folder"):
+        return
     names = [part] if "*" not in part else [name for name in _names(files, folder) if fnmatchcase(name, part)]
     for name in names:
         if rest:
-            yield from _matching(files, f"{folder}/{name}", rest)
-        elif _is_regular(files, f"{folder}/{name}"):
+            yield from _matching(files, f"{folder}/{name}", rest, searched=searched)
+        elif _is(files, f"{folder}/{name}", "regular"):
             yield f"{folder}/{name}"
 
 
-def _names(files: OfflineFiles, folder: str) -> tuple[str, ...]:
+def _names(files: GuestFiles, folder: str) -> tuple[str, ...]:
     try:
         return files.list(folder, limit=MOST_FILES).names
     except (GuestPathNotFound, GuestPathUnfit):
         return ()
 
 
-def _is_regular(files: OfflineFiles, path: str) -> bool:
+def _is(files: GuestFiles, path: str, kind: str) -> bool:
+    """Whether there is something of a kind at a path, not just a symlink to it."""
     try:
-        found = files.find(path, follow=False)  # a symlink could lead to what was not asked for
+        found = files.find(path, follow=False)
     except GuestPathUnfit:
         return False
-    return found is not None and found.kind == "regular"
+    return found is not None and found.kind == kind
 
 
-def _pack(content: dict[str, bytes], *, at: float) -> bytes:
+def pack(content: Mapping[str, bytes], *, unreached: Sequence[str], at: float) -> bytes:
+    """Return a tar.gz of these files; `unreached` says why better ways to the guest's files failed."""
+    manifest = json.loads(content["manifest.json"]) | {"unreached": list(unreached)}
+    content = {**content, "manifest.json": json.dumps(manifest, indent=1).encode()}
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=6) as tar:
         for name, data in content.items():

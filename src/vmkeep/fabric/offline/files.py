@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from vmkeep.base.clock import Clock
 from vmkeep.base.errors import VmkeepError
@@ -22,6 +22,8 @@ from vmkeep.fabric.offline.sandbox import running_reader
 from vmkeep.model.disk_io import DiskSource
 
 REQUEST_LIMIT_S = 60.0
+SESSION_LIMIT_S = 300.0
+"""How long one reader may take for all it is asked."""
 LONGEST_TEXT = 500
 
 
@@ -61,6 +63,31 @@ class FolderListing:
     more: bool
 
 
+class GuestFiles(Protocol):
+    """The files of one guest at one moment, however they are reached; `OfflineFiles` says what the methods promise."""
+
+    vm: str
+    origin: str
+    moment: datetime
+    file_systems: Sequence[FileSystem]
+
+    def find(self, path: str, *, follow: bool = True) -> FileFacts | None:
+        """Return what is at a path, or None."""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Whether there is something at a path."""
+        ...
+
+    def list(self, path: str, *, limit: int = 1000) -> FolderListing:
+        """Return names of a folder."""
+        ...
+
+    def read(self, path: str, *, limit: int, from_end: bool = False) -> bytes:
+        """Return a regular file's first or last bytes."""
+        ...
+
+
 class OfflineFiles:
     """The files of one guest at one moment. `path` is absolute, as the guest would see it.
 
@@ -89,9 +116,13 @@ class OfflineFiles:
         self._clock = clock
         self._limit_s = limit_s
         self._confirm = confirm
+        self._session_end = clock.monotonic() + SESSION_LIMIT_S
+        self._ended: VmkeepError | None = None
         survey = self._ask({"ask": "survey", "disks": [_disk(disk) for disk in disks]})
         with self._believing():
-            self.file_systems = tuple(_file_system(volume) for volume in survey["volumes"])
+            self.file_systems: Sequence[FileSystem] = tuple(
+                _file_system(volume) for volume in survey["volumes"]
+            )
             self._why_no_system = clean(survey["why_no_system"])
 
     def find(self, path: str, *, follow: bool = True) -> FileFacts | None:
@@ -159,8 +190,13 @@ class OfflineFiles:
                 return GuestFilesUnreadable(self.vm, why or "the reader gave no reason")
 
     def _exchange(self, request: dict[str, Any]) -> tuple[bytes, bytes]:  # JSON values
-        """Send a request and return its answer; disks are read for the reader meanwhile, until the time is up."""
-        end = self._clock.monotonic() + self._limit_s
+        """Send a request and return its answer; disks are read for the reader meanwhile, until the time is up.
+
+        After a failure nothing more is asked: the next answer could be a late one, to another question.
+        """
+        if self._ended is not None:
+            raise self._ended
+        end = min(self._clock.monotonic() + self._limit_s, self._session_end)
         try:
             frames.send(self._link, frames.ASK, json.dumps(request).encode())
             while True:
@@ -174,9 +210,11 @@ class OfflineFiles:
                     return kind, payload
                 frames.send(self._link, frames.BYTES, self._read_disk(payload))
         except TimeoutError as error:
-            raise OfflineReadTimedOut(self.vm, self._limit_s) from error
+            self._ended = OfflineReadTimedOut(self.vm, self._limit_s)
+            raise self._ended from error
         except (OSError, frames.FrameBroken) as error:
-            raise GuestFilesUnreadable(self.vm, f"the reader ended before it answered ({error})") from error
+            self._ended = GuestFilesUnreadable(self.vm, f"the reader ended before it answered ({error})")
+            raise self._ended from error
 
     def _read_disk(self, wanted: bytes) -> bytes:
         with self._believing():

@@ -1,4 +1,4 @@
-"""Probes of a guest from outside: what its files say, with where and as of when. They look, and conclude nothing.
+"""Probes of a guest's files: what they say, with where and as of when. They look, and conclude nothing.
 
 All values are the guest's own words, cleaned: a hostile guest can lie here, but about itself only.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from vmkeep.base.errors import VmkeepError
 from vmkeep.fabric.offline.errors import GuestFilesUnreadable, GuestPathNotFound, GuestPathUnfit
-from vmkeep.fabric.offline.files import FileSystem, OfflineFiles, clean
+from vmkeep.fabric.offline.files import FileSystem, GuestFiles, clean
 
 Json = dict[str, Any]  # JSON values
 LOG = "/var/log/waagent.log"
@@ -40,13 +40,13 @@ _TAIL = 256 << 10
 _STATUS_LIMIT = 32 << 20
 _MOST_HANDLERS = 50
 _MOST_SETTINGS = 200
-_UNIT_FOLDERS = (
+UNIT_FOLDERS = (
     "/etc/systemd/system",
     "/run/systemd/system",
     "/usr/local/lib/systemd/system",
     "/lib/systemd/system",
 )
-_WANTS = "/etc/systemd/system/multi-user.target.wants"
+WANTS = "/etc/systemd/system/multi-user.target.wants"
 _LINE_TIME = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?)Z? ")
 
 
@@ -74,13 +74,13 @@ class Observation:
         }
 
 
-def look(files: OfflineFiles) -> list[Observation]:
+def look(files: GuestFiles) -> list[Observation]:
     """Return what all probes see; one that fails says why and does not stop the others."""
-    probes: list[tuple[str, str, Callable[[OfflineFiles], Json]]] = [
+    probes: list[tuple[str, str, Callable[[GuestFiles], Json]]] = [
         ("os-release", "/etc/os-release", lambda files: read_settings(_text(files, "/etc/os-release"))),
         ("agent-package", DPKG_STATUS, _look_at_package),
         ("agent-program", PROGRAMS[0], _look_at_program),
-        ("agent-unit", _UNIT_FOLDERS[0], look_at_unit),
+        ("agent-unit", UNIT_FOLDERS[0], look_at_unit),
         ("agent-config", CONFIG, lambda files: read_settings(_text(files, CONFIG))),
         ("agent-log", LOG, _look_at_log),
         ("handlers", HANDLERS, _look_at_handlers),
@@ -89,9 +89,7 @@ def look(files: OfflineFiles) -> list[Observation]:
     return [_observe(files, subject, path, probe) for subject, path, probe in probes]
 
 
-def _observe(
-    files: OfflineFiles, subject: str, path: str, probe: Callable[[OfflineFiles], Json]
-) -> Observation:
+def _observe(files: GuestFiles, subject: str, path: str, probe: Callable[[GuestFiles], Json]) -> Observation:
     try:
         value, unanswered = probe(files), ""
     except GuestPathNotFound:
@@ -152,26 +150,26 @@ def _line_time(line: str) -> str | None:
 # looks
 
 
-def look_at_unit(files: OfflineFiles) -> Json:
+def look_at_unit(files: GuestFiles) -> Json:
     """Return whether systemd would start the agent: `enabled`, `disabled`, `masked` or `absent`, and which unit."""
     for name in UNIT_NAMES:
-        for folder in _UNIT_FOLDERS:
+        for folder in UNIT_FOLDERS:
             path = f"{folder}/{name}"
             found = files.find(path, follow=False)
             if found is None:
                 continue
             if found.target == "/dev/null" or (found.kind == "regular" and not found.size_bytes):
                 return {"unit": name, "state": "masked", "path": path}
-            wanted = files.find(f"{_WANTS}/{name}", follow=False)
+            wanted = files.find(f"{WANTS}/{name}", follow=False)
             return {"unit": name, "state": "enabled" if wanted else "disabled", "path": path}
     return {"state": "absent"}
 
 
-def _look_at_package(files: OfflineFiles) -> Json:
+def _look_at_package(files: GuestFiles) -> Json:
     return {"database": "dpkg", **read_package(_text(files, DPKG_STATUS, limit=_STATUS_LIMIT))}
 
 
-def _look_at_program(files: OfflineFiles) -> Json:
+def _look_at_program(files: GuestFiles) -> Json:
     for path in PROGRAMS:
         found = files.find(path)
         if found is not None:
@@ -184,18 +182,18 @@ def _look_at_program(files: OfflineFiles) -> Json:
     return {"present": False}
 
 
-def _look_at_log(files: OfflineFiles) -> Json:
+def _look_at_log(files: GuestFiles) -> Json:
     tail = files.read(LOG, limit=_TAIL, from_end=True).decode("utf-8", "replace")
     return read_log(tail)
 
 
-def _look_at_handlers(files: OfflineFiles) -> Json:
+def _look_at_handlers(files: GuestFiles) -> Json:
     names = [name for name in files.list(HANDLERS).names if re.fullmatch(r"[\w.]+-\d[\w.]*", name)]
     handlers = {clean(name): _look_at_handler(files, f"{HANDLERS}/{name}") for name in names[:_MOST_HANDLERS]}
     return {"handlers": handlers}
 
 
-def _look_at_handler(files: OfflineFiles, folder: str) -> Json:
+def _look_at_handler(files: GuestFiles, folder: str) -> Json:
     return {
         "state": clean(_text_if_there(files, f"{folder}/config/HandlerState").strip()),
         "status": _json_if_there(files, f"{folder}/config/HandlerStatus"),
@@ -204,18 +202,18 @@ def _look_at_handler(files: OfflineFiles, folder: str) -> Json:
     }
 
 
-def _text(files: OfflineFiles, path: str, *, limit: int = _TEXT_LIMIT) -> str:
+def _text(files: GuestFiles, path: str, *, limit: int = _TEXT_LIMIT) -> str:
     return files.read(path, limit=limit).decode("utf-8", "replace")
 
 
-def _text_if_there(files: OfflineFiles, path: str) -> str:
+def _text_if_there(files: GuestFiles, path: str) -> str:
     try:
         return _text(files, path)
     except (GuestPathNotFound, GuestPathUnfit, GuestFilesUnreadable):
         return ""
 
 
-def _json_if_there(files: OfflineFiles, path: str) -> Json:
+def _json_if_there(files: GuestFiles, path: str) -> Json:
     """Return the plain members of a JSON object, cleaned; empty when there is none."""
     try:
         told = json.loads(_text_if_there(files, path) or "{}")

@@ -97,8 +97,9 @@ def _describe(entry: Any) -> Json:  # the library's entry
 
 
 def serve(link: socket.socket) -> None:
-    """Answer until the host closes the socket."""
+    """Say that the reader runs, then answer until the host closes the socket."""
     reader = Reader(link)
+    frames.send(link, frames.ANSWER, b"up")
     while True:
         try:
             kind, payload = frames.receive(link)

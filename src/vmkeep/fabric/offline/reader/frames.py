@@ -1,6 +1,6 @@
 """How the reader and its host talk: frames of kind (1 byte), length (4 bytes, big-endian) and payload, over one socket.
 
-The host sends a request (`ASK`), the reader may ask for bytes of a disk (`WANT`, answered by `BYTES`) as often as it needs,
+The reader begins with an `ANSWER` once it runs. The host sends a request (`ASK`), the reader may ask for bytes of a disk (`WANT`, answered by `BYTES`) as often as it needs,
 and ends with an answer (`ANSWER`, JSON, or `DATA`, the bytes of a file). One request at a time.
 """
 
