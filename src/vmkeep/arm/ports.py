@@ -34,7 +34,7 @@ class FabricPort(Protocol):
         ...
 
     def collect(self, vm_uuid: str) -> bytes:
-        """Return what the agent left in a VM's guest as a tar.gz; raises when its files cannot be read."""
+        """Return our side's logs and what the agent left in a VM's guest as a tar.gz; raises VmNotFound."""
         ...
 
     def list_networks(self) -> list[Network]:

@@ -63,12 +63,14 @@ class LiveFiles:
 
     def find(self, path: str, *, follow: bool = True) -> FileFacts | None:
         """Return what the survey found at a path, or None; with `follow`, of a symlink what it points to."""
-        found = self._facts.get(path)
+        return self._facts.get(self._resolve(path) if follow else path)
+
+    def _resolve(self, path: str) -> str:
         for _ in range(_MOST_LINKS):
-            if found is None or found.kind != "symlink" or not follow:
-                return found
-            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), found.target))
             found = self._facts.get(path)
+            if found is None or found.kind != "symlink":
+                return path
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), found.target))
         raise GuestPathUnfit(self.vm, clean(path), "its symlinks go round in circles")
 
     def exists(self, path: str) -> bool:
@@ -84,7 +86,8 @@ class LiveFiles:
 
     def read(self, path: str, *, limit: int, from_end: bool = False) -> bytes:
         """Return up to `limit` bytes of a regular file: its first, or its last. Raises GuestPathNotFound, GuestPathUnfit."""
-        found = self.find(path)
+        path = self._resolve(path)
+        found = self._facts.get(path)
         if found is None:
             raise GuestPathNotFound(self.vm, clean(path))
         if found.kind != "regular":

@@ -1,7 +1,9 @@
 """Guests' disks for the reader, made without a guest."""
 
 import os
+import struct
 import subprocess
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -97,6 +99,80 @@ def in_partitions(disk: Path, parts: list[Path], *, table: str) -> Path:
         )
         at += part.stat().st_size + MIB
     return disk
+
+
+LVM_METADATA = """vg {{
+id = "aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa"
+seqno = 1
+format = "lvm2"
+status = ["RESIZEABLE", "READ", "WRITE"]
+flags = []
+extent_size = 2048
+max_lv = 0
+max_pv = 0
+metadata_copies = 0
+physical_volumes {{
+pv0 {{
+id = "bbbbbb-bbbb-bbbb-bbbb-bbbb-bbbb-bbbbbb"
+device = "/dev/vda2"
+status = ["ALLOCATABLE"]
+flags = []
+dev_size = {sectors}
+pe_start = 2048
+pe_count = {extents}
+}}
+}}
+logical_volumes {{
+root {{
+id = "cccccc-cccc-cccc-cccc-cccc-cccc-cccccc"
+status = ["READ", "WRITE", "VISIBLE"]
+flags = []
+creation_time = 1767225600
+creation_host = "web01"
+segment_count = 1
+segment1 {{
+start_extent = 0
+extent_count = {extents}
+type = "striped"
+stripe_count = 1
+stripes = [
+"pv0", 0
+]
+}}
+}}
+}}
+}}
+contents = "Text Format Volume Group"
+version = 1
+description = ""
+creation_host = "web01"
+creation_time = 1767225600
+"""
+
+
+def in_lvm(disk: Path, part: Path) -> Path:
+    """Make a physical volume whose only logical volume, vg/root, holds an image of whole MiB."""
+    extents = part.stat().st_size // MIB
+    text = LVM_METADATA.format(sectors=(extents + 1) * 2048, extents=extents).encode() + b"\0"
+    locations = struct.pack("<QQII", 512, len(text), _lvm_checksum(text), 0).ljust(512 - 40, b"\0")
+    header = struct.pack("<16sIQQ", b" LVM2 x[5A%r0N*>", 1, 4096, MIB - 4096) + locations
+    metadata = struct.pack("<I", _lvm_checksum(header)) + header + text
+    areas = struct.pack("<10Q", MIB, 0, 0, 0, 4096, MIB - 4096, 0, 0, 0, 0)
+    volume = struct.pack("<I8s", 32, b"LVM2 001") + b"b" * 32 + struct.pack("<Q", (extents + 1) * MIB) + areas
+    label = volume.ljust(512 - 20, b"\0")
+    with disk.open("wb") as file:
+        file.truncate((extents + 1) * MIB)
+        file.seek(512)
+        file.write(struct.pack("<8sQI", b"LABELONE", 1, _lvm_checksum(label)) + label)
+        file.seek(4096)
+        file.write(metadata)
+    run("dd", f"if={part}", f"of={disk}", "bs=1M", "seek=1", "conv=notrunc,sparse", "status=none")
+    return disk
+
+
+def _lvm_checksum(data: bytes) -> int:
+    """LVM begins its CRC32 with a number of its own and does not invert it."""
+    return zlib.crc32(data, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
 
 
 def run(*command: str | Path, text: str = "") -> str:

@@ -10,6 +10,7 @@ from tests.fabric.offline.images import (
     SYSTEM,
     VAR_UUID,
     RawDisk,
+    in_lvm,
     in_partitions,
     make_file_system,
     run,
@@ -119,6 +120,27 @@ def test_partitions_come_together_by_fstab(table: str, tmp_path: Path) -> None:
     with opened(RawDisk(in_partitions(tmp_path / "disk.img", [root, var], table=table))) as files:
         assert files.read("/var/log/waagent.log", limit=99) == b"from var"
         assert [(one.name, one.mounted_at) for one in files.file_systems] == [("vda1", "/"), ("vda2", "/var")]
+
+
+@pytest.mark.parametrize("kind", FILE_SYSTEMS)
+def test_a_root_in_lvm_is_read(kind: str, tmp_path: Path) -> None:
+    fstab = {"etc/fstab": "/dev/mapper/vg-root / auto defaults 0 1\n"}
+    root = make_file_system(kind, tmp_path / "root.img", {**SYSTEM, **fstab, "var/log/waagent.log": LOG})
+    with opened(RawDisk(in_lvm(tmp_path / "disk.img", root))) as files:
+        assert [(one.name, one.kind, one.mounted_at) for one in files.file_systems] == [
+            ("vg/root", kind, "/")
+        ]
+        assert files.read("/var/log/waagent.log", limit=10 << 20).decode() == LOG
+
+
+def test_a_damaged_lvm_says_so(tmp_path: Path) -> None:
+    root = make_file_system("ext4", tmp_path / "root.img", SYSTEM)
+    disk = in_lvm(tmp_path / "disk.img", root)
+    with disk.open("r+b") as file:
+        file.seek(4096 + 512)
+        file.write(bytes(range(256)))
+    with opened(RawDisk(disk)) as files, pytest.raises(GuestSystemNotFound, match="lvm"):
+        files.read("/etc/os-release", limit=1)
 
 
 def test_file_systems_of_another_disk_come_in_too(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def instance_view(here: Here, group: MachineGroup, vm_name: str) -> Json:  # noq
 
 @router.post(f"{_ONE}/vmkeepCollect")
 def collect(here: Here, group: MachineGroup, vm_name: str) -> Response:  # noqa: ARG001 - checked
-    """Return what the agent left in the guest, read from outside, as a tar.gz."""
+    """Return our side's logs and what the agent left in the guest as a tar.gz."""
     return Response(here.fabric.collect(find_machine(here, vm_name).uuid), media_type="application/gzip")
 
 
