@@ -9,6 +9,10 @@ KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow" + CANARY + "\nAAAA\n-----END RSA
 TEXTS = {
     "private-key": KEY,
     "private-key-cut-off": KEY.partition("\n-----END")[0],
+    "private-key-without-beginning": CANARY + "\n" + CANARY + KEY.partition("AAAA")[2] + "INFO a line\n",
+    "password-hash": f"root:$6$salt${CANARY.split('+', maxsplit=1)[0]}.abcdef:19000:0:",
+    "api-key": f"apiKey={CANARY}",
+    "pwd": f'{{"dbPwd": "{CANARY}"}}',
     "protected-settings": json.dumps({"protectedSettings": CANARY, "x": 1}),
     "protected-settings-in-a-string": json.dumps({"settings": json.dumps({"protectedSettings": CANARY})}),
     "protected-settings-twice-in-a-string": json.dumps(json.dumps(json.dumps({"adminPassword": CANARY}))),

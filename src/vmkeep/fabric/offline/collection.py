@@ -63,10 +63,12 @@ class _Archive:
             entry["left_out"] = "it is not a text, so secrets in it could not be found"
             return
         self.bytes_taken += len(data)
+        if size > len(data):
+            data = data.partition(b"\n")[2]  # a line that was cut could hold the end of a secret
         text, redacted = redact(data.decode("utf-8", "replace"))
         name = self._free_name(path)
         self.content[name] = text.encode()
-        entry |= {"name": name, "size_bytes": size, "truncated": size > len(data), "redacted": redacted}
+        entry |= {"name": name, "size_bytes": size, "truncated": size > room, "redacted": redacted}
 
     def _free_name(self, path: str) -> str:
         """Return a harmless name in the archive that no other member has."""
