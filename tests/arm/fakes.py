@@ -1,5 +1,6 @@
 """Stand-ins for engine, fabric and repositories, over a real catalog."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -11,6 +12,7 @@ from vmkeep.base.clock import Clock
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.catalog import Catalog
+from vmkeep.fabric.offline.collection import pack
 from vmkeep.keyvault.key_id import KeyId
 from vmkeep.model.disk_key import KeyReference
 from vmkeep.model.disk_selection import is_selected
@@ -80,6 +82,8 @@ class FakeFabric:
     machines: list[VirtualMachine] = field(default_factory=lambda: [machine("web01"), machine("db01")])
     attached: set[str] = field(default_factory=set)
     reachable: bool = True
+    unreached: tuple[str, ...] = ()
+    """Why a guest's files cannot be collected."""
     broken: bool = False
 
     def list_machines(self) -> list[VirtualMachine]:
@@ -104,6 +108,17 @@ class FakeFabric:
             else vm
             for vm in self.machines
         ]
+
+    def collect(self, vm_uuid: str) -> bytes:
+        taken = {"path": f"/log of {vm_uuid}"}
+        manifest: dict[str, Any] = {
+            "origin": "restore point x",
+            "moment": "2026-01-01T00:00:00+00:00",
+            "files": [taken],
+        }
+        if self.unreached:
+            manifest = {"origin": None, "moment": None, "files": []}
+        return pack({"manifest.json": json.dumps(manifest).encode()}, unreached=self.unreached, at=0)
 
     def list_networks(self) -> list[Network]:
         return [

@@ -39,6 +39,10 @@ class FabricPort(Protocol):
         """Note where the keys of some encrypted disks are kept; raises DiskNotEncrypted."""
         ...
 
+    def collect(self, vm_uuid: str) -> bytes:
+        """Return our side's logs and what the agent left in a VM's guest as a tar.gz; raises VmNotFound."""
+        ...
+
     def list_networks(self) -> list[Network]:
         """Return all networks of this host."""
         ...

@@ -38,6 +38,10 @@ class Backup:
         body: Json = {"keyVault": key_vault, "secret": secret, "disks": disks}
         return self.session.post(f"{found['id']}/vmkeepSetDiskKeys", body)
 
+    def collect(self, machine: Json) -> bytes:
+        """Return what the agent left in a VM's guest as a tar.gz."""
+        return self.session.download(f"{machine['id']}/vmkeepCollect")
+
     def group(self) -> str:
         """Return the id of the resource group that the host's VMs are in: the first."""
         return str(next(self.session.list(f"{self._root}/resourceGroups"))["id"])
