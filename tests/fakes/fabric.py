@@ -95,6 +95,8 @@ class FakeFabric:
         """What the next captures warn of."""
         self.obstacles: tuple[VmkeepError, ...] = ()
         """What captures would be refused for."""
+        self.why_not_better: VmkeepError | None = None
+        """Why the next captures reach only crash consistency."""
 
     # What the test does to the host
 
@@ -170,8 +172,11 @@ class FakeFabric:
         on_phase: Callable[[str], None],
         cancelled: Callable[[], bool],
         selection: DiskSelection | None = None,
+        least: Consistency = Consistency.CRASH,
     ) -> RestorePoint:
         self._machine(vm_uuid)
+        if self.why_not_better is not None and least is not Consistency.CRASH:
+            raise self.why_not_better
         if cancelled():
             raise WorkCancelled(work="capture")
         try:
@@ -191,6 +196,9 @@ class FakeFabric:
             raise WorkCancelled(work="capture")
         point = _restore_point(vm_uuid, self._machine(vm_uuid), point_id, self._clock)
         point = replace(point, warnings=self.warnings)
+        if self.why_not_better is not None:
+            why = Warned.of(self.why_not_better)
+            point = replace(point, consistency=Consistency.CRASH, frozen_s=None, warnings=(why,))
         write_json(self._point_path(point_id), point.to_json())
         self._on("capture: complete")
         return point

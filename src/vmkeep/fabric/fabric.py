@@ -24,7 +24,7 @@ from vmkeep.fabric.targets import format_by_name, new_disk
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.model.disk_io import DiskTarget
 from vmkeep.model.disk_selection import DiskSelection
-from vmkeep.model.machine import DiskFormat, VirtualMachine
+from vmkeep.model.machine import Consistency, DiskFormat, VirtualMachine
 from vmkeep.model.network import Network
 from vmkeep.model.restore_point import RestorePoint, Warned
 
@@ -128,11 +128,17 @@ class Fabric:
         on_phase: Callable[[str], None],
         cancelled: Callable[[], bool],
         selection: DiskSelection | None = None,
+        least: Consistency = Consistency.CRASH,
     ) -> RestorePoint:
         """Capture the selected disks of a VM at one instant; `Capturer.capture` says what it promises and raises."""
         with self._turns[vm_uuid]:
             return self._capturer.capture(
-                vm_uuid, point_id, selection=selection, on_phase=on_phase, cancelled=cancelled
+                vm_uuid,
+                point_id,
+                selection=selection,
+                least=least,
+                on_phase=on_phase,
+                cancelled=cancelled,
             )
 
     def capture_obstacles(

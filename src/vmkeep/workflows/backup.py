@@ -76,6 +76,9 @@ class Backup:
         with run.task(TaskName.TAKE_SNAPSHOT) as cut_short:
             item = follow_vm(self._pillars, run, self._catalog.get_item(item_id))
             restore_point = self._find_cut_short(run, item) if cut_short else None
+            if restore_point is not None and not restore_point.consistency.reaches(item.least_consistency):
+                self._fabric.discard_capture(item.vm_uuid, run.id)
+                restore_point = None
             if restore_point is None:
                 preflight.check(self._pillars, item)
                 restore_point = self._fabric.capture(
@@ -84,6 +87,7 @@ class Backup:
                     on_phase=run.phase(TaskName.TAKE_SNAPSHOT),
                     cancelled=run.cancel_wanted,
                     selection=item.disk_selection,
+                    least=item.least_consistency,
                 )
             run.stop_if_wanted()
             point = _recovery_point(item, restore_point, arguments)

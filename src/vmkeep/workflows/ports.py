@@ -13,7 +13,7 @@ from typing import Protocol
 from vmkeep.base.errors import VmkeepError
 from vmkeep.model.disk_io import DiskSource, DiskTarget, OnProgress
 from vmkeep.model.disk_selection import DiskSelection
-from vmkeep.model.machine import DiskFormat, VirtualMachine
+from vmkeep.model.machine import Consistency, DiskFormat, VirtualMachine
 from vmkeep.model.network import Network
 from vmkeep.model.protection import Vault
 from vmkeep.model.restore_point import RestorePoint, Warned
@@ -63,8 +63,12 @@ class FabricPort(Protocol):
         on_phase: OnPhase,
         cancelled: IsCancelled,
         selection: DiskSelection | None = None,
+        least: Consistency = Consistency.CRASH,
     ) -> RestorePoint:
-        """Freeze, add layers to the selected disks, thaw. The guest is thawed however this ends; raises WorkCancelled."""
+        """Freeze, add layers to the selected disks, thaw. The guest is thawed however this ends.
+
+        Raises WorkCancelled; of a running VM that does not reach the consistency `least`, why it does not.
+        """
         ...
 
     def find_point(self, vm_uuid: str, point_id: str) -> RestorePoint | None:

@@ -1,5 +1,7 @@
 """Recovery points of an item."""
 
+from dataclasses import asdict
+
 from fastapi import APIRouter, Request
 
 from vmkeep.arm.filters import Filter
@@ -75,7 +77,7 @@ def show_point(here: Service, vault: Vault, item: ProtectedItem, point: Recovery
                 "sizeBytes": point.size_bytes,
                 "storedBytes": point.stored_bytes,
                 "frozenSeconds": point.restore_point.frozen_s if point.restore_point else None,
-                "warnings": [{"code": one.code, "message": one.message} for one in point.warnings],
+                "warnings": [asdict(one) for one in point.warnings],
             },
         },
     }
