@@ -108,7 +108,14 @@ def test_capture_after_the_thaw_is_a_broken_freeze() -> None:
 
 @pytest.mark.parametrize(
     ("exit_code", "advice"),
-    [(72, "Python 3.6"), (74, "Free space"), (126, "noexec"), (137, "killed"), (5, "damaged")],
+    [
+        (72, "Python 3.6"),
+        (74, "Free space"),
+        (120, "Free space"),
+        (126, "noexec"),
+        (137, "killed"),
+        (5, "damaged"),
+    ],
 )
 def test_extension_that_cannot_run_is_advised_upon_by_its_exit_code(exit_code: int, advice: str) -> None:
     said = f"Non-zero exit code: {exit_code}, handle.sh enable"

@@ -34,6 +34,7 @@ class ExtensionFailed(VmkeepError):
 class ExtensionNotRun(ExtensionFailed):
     """The agent could not run the extension; the exit code, if there is one, says why."""
 
+    code = ExtensionFailed.code
     retry = Retry.AFTER_CHANGE
 
     @property
@@ -50,6 +51,7 @@ _REINSTALL = (
 _CURES = {
     72: "Install Python 3.6 or newer in the guest.",
     74: "Free space on the guest's root file system, or mount it writable.",
+    120: "Free space on the guest's root file system: the extension could not even write a line.",
     126: "Something forbids to run it: a noexec mount of /var/lib, AppArmor or SELinux. Exclude /var/lib/waagent.",
     137: "Something killed it: see the guest's kernel log for the out-of-memory killer, then the virus scanner.",
 }
