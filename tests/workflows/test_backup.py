@@ -326,3 +326,15 @@ def test_least_consistency_makes_the_warning_an_error_and_leaves_nothing(world: 
     assert world.fabric.layers(item.vm_uuid) == [None]
     world.fabric.why_not_better = None
     assert world.back_up(item).status is JobStatus.COMPLETED
+
+
+def test_mistake_of_ours_is_an_internal_error(world: World) -> None:
+    item = world.protect()
+    world.hook.raising("capture: frozen", RuntimeError("an assumption was wrong"))
+    job = world.back_up(item)
+    assert job.error
+    assert (job.error.code, job.error.message) == (
+        "BackUpOperationFailed",
+        "Backup failed with an internal error - Please retry the operation in a few minutes",
+    )
+    assert "an assumption was wrong" in str(job.error.facts)
