@@ -5,7 +5,12 @@ from dataclasses import replace
 import pytest
 
 from vmkeep.fabric.errors import FreezeBroken
-from vmkeep.fabric.extension_errors import ExtensionFailed, FreezeConfigEncoding, SnapshotWithoutNetwork
+from vmkeep.fabric.extension_errors import (
+    ExtensionFailed,
+    FreezeConfigEncoding,
+    NothingFrozen,
+    SnapshotWithoutNetwork,
+)
 from vmkeep.fabric.script_errors import PostScriptFailed, PreScriptFailed, ScriptFailed
 from vmkeep.fabric.verdict import judge
 from vmkeep.fabric.wire.tasks import CAPTURED_TOO_LATE, FROZEN, SnapshotOutcome
@@ -82,6 +87,12 @@ def test_failure_leaves_the_rung_and_is_named_as_azure_names_it(code: int, azure
 )
 def test_failure_is_told_in_azures_own_sentence(code: int, sentence: str) -> None:
     assert str(judge(outcome(code=code, taken=False), vm_name="vm").why) == sentence
+
+
+def test_snapshot_of_moving_file_systems_is_not_called_consistent() -> None:
+    verdict = judge(outcome(nothing_frozen=True), vm_name="vm")
+    assert verdict.consistency is Consistency.CRASH
+    assert isinstance(verdict.why, NothingFrozen)
 
 
 def test_mount_that_would_not_freeze_is_among_the_facts() -> None:

@@ -157,6 +157,16 @@ class MountNotOpened(FreezeFailed):
 
 
 @dataclass(eq=False)
+class NothingFrozen(ExtensionFailed):
+    """The extension took its snapshot of moving file systems: none was there to freeze, or all were to be skipped."""
+
+    code = "NothingFrozen"
+    retry = Retry.AFTER_CHANGE
+    text = "No file system of the virtual machine was frozen for the snapshot"
+    cure = "See MountsToSkip in /etc/azure/vmbackup.conf; only ext3, ext4, xfs and btrfs can be frozen."
+
+
+@dataclass(eq=False)
 class CommandTooOld(ExtensionFailed):
     """The agent ran the extension long after it was asked to."""
 

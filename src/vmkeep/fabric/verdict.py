@@ -8,6 +8,7 @@ from vmkeep.fabric.extension_errors import (
     NO_NETWORK,
     ExtensionFailed,
     FreezeConfigEncoding,
+    NothingFrozen,
     SnapshotWithoutNetwork,
     error_of,
 )
@@ -71,6 +72,8 @@ def judge(outcome: SnapshotOutcome, *, vm_name: str) -> Verdict:
     why = _flaw(outcome, vm_name)
     if outcome.code == APPLICATION_CONSISTENT and outcome.health_code in {0, _CONFIG_ENCODING}:
         return Verdict(Consistency.APPLICATION, why)
+    if outcome.nothing_frozen:
+        return Verdict(Consistency.CRASH, why or NothingFrozen(vm_name, outcome.code, outcome.message))
     return Verdict(Consistency.FILE_SYSTEM, why)
 
 

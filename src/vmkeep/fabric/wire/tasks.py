@@ -102,6 +102,7 @@ class SnapshotOutcome:
     """Seconds since the request."""
     failed_mount: str = ""
     """The mount that could not be frozen, when one could not."""
+    nothing_frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ class _End:
     message: str
     thaw: Thaw = Thaw()
     failed_mount: str = ""
+    nothing_frozen: bool = False
 
 
 class SnapshotTask:
@@ -326,6 +328,7 @@ class SnapshotTask:
             thaw_seen=THAWED in self._times,
             events=dict(self._times),
             failed_mount=end.failed_mount,
+            nothing_frozen=end.nothing_frozen,
         )
 
     def _verdict(self, end: _End) -> tuple[int, str]:
@@ -351,4 +354,4 @@ def _end_of(extension: ExtensionStatus) -> _End:
     code, health_code = extension.code or 0, extension.health_code
     warning = 0 if health_code in {code, *SUCCESS_CODES} else health_code
     thaw = Thaw(extension.frozen_s, extension.frozen_mounts)
-    return _End(code, warning, extension.message, thaw, extension.failed_mount)
+    return _End(code, warning, extension.message, thaw, extension.failed_mount, extension.nothing_frozen)
