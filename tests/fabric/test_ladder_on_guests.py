@@ -108,6 +108,10 @@ def test_trouble_in_the_guest_is_told_by_its_exact_code(fabric: Fabric, ready_gu
     ready_guest.run("rm", "/etc/azure/VMSnapshotScriptPluginConfig.json")
     ready_guest.write_file("/etc/azure/vmbackup.conf", "[SnapshotThread]\n".encode("utf-16"))
     assert trouble("p4").code == "VMBackupLinuxExtensionConfFileWrongEncodingFormat"
+    snapshot_calls = ("-p", "tcp", "-m", "string", "--algo", "bm", "--string", "recsvc/snapshot")
+    ready_guest.run("iptables", "-I", "OUTPUT", *snapshot_calls, "-j", "REJECT", "--reject-with", "tcp-reset")
+    assert trouble("p5").code == "ExtensionSnapshotFailedNoNetwork"
+    assert agent_of(fabric) is AgentState.READY
 
 
 @pytest.mark.timeout(600)
@@ -126,7 +130,22 @@ def test_mount_that_somebody_else_froze_fails_a_backup_that_must_be_consistent(
         )
     assert (caught.value.code, caught.value.mount) == ("UserErrorFsFreezeFailed", "/data")
     assert ready_guest.disks == before
-    ready_guest.run("fsfreeze", "--unfreeze", "/data")
+    ready_guest.run("touch", "/data/thawed")  # by the host, for nobody said that it was
+
+
+EXTENSION = "/var/lib/waagent/Microsoft.Azure.RecoveryServices.VMSnapshotLinux-9*"
+
+
+@pytest.mark.timeout(600)
+def test_damaged_extension_is_told_with_a_cure_that_works(fabric: Fabric, ready_guest: Guest) -> None:
+    assert not capture(fabric, ready_guest.uuid, "p1").warnings
+    ready_guest.run("sh", "-c", f"truncate -s 0 {EXTENSION}/HandlerManifest.json")
+    [warned] = capture(fabric, ready_guest.uuid, "p2").warnings
+    assert warned.code == "ExtensionOperationFailedForManagedDisks"
+    assert "HandlerManifest.json" in warned.facts["said"]
+    assert "remove /var/lib/waagent/*VMSnapshotLinux-9.*" in warned.advice
+    ready_guest.run("sh", "-c", f"rm -r {EXTENSION}; systemctl restart walinuxagent")
+    assert not capture(fabric, ready_guest.uuid, "p3").warnings
 
 
 def put_scripts(guest: Guest, pre: str, **settings: object) -> None:
