@@ -212,6 +212,16 @@ def test_selected_disks_stay_until_they_are_said_anew(api: Api) -> None:
     assert api.get(ITEM)["properties"]["extendedProperties"] == {}
 
 
+def test_least_consistency_stays_until_another_is_asked_for(api: Api) -> None:
+    api.protect()
+    assert api.get(ITEM)["properties"]["vmkeep"]["leastConsistency"] == "crash"
+    for asked, least in (({"leastConsistency": "File-System"}, "file-system"), ({}, "file-system")):
+        api.call("PUT", ITEM, {"properties": {"sourceResourceId": VM, "vmkeep": asked}})
+        assert api.get(ITEM)["properties"]["vmkeep"]["leastConsistency"] == least
+    refused, _ = api.error("PUT", ITEM, {"properties": {"vmkeep": {"leastConsistency": "perfect"}}})
+    assert refused == 400
+
+
 def restore(api: Api, **properties: object) -> tuple[int, dict[str, object]]:
     api.protect()
     api.call("POST", f"{ITEM}/backup", {})

@@ -281,6 +281,16 @@ def test_without_a_service_the_message_says_how_to_start_one(vmkeep: Vmkeep, run
     assert "vmkeep up" in vmkeep("vm", "list", fails=True).stderr
 
 
+def test_least_consistency_is_asked_for_by_option(vmkeep: Vmkeep) -> None:
+    vmkeep("vault", "create", "main")
+    enabled = vmkeep("protection", "enable-for-vm", "--vm", "web01", "--consistency", "application")
+    assert "application" in enabled.output
+    update = ("protection", "update-for-vm", "--vm", "web01", "-o", "json")
+    item = json.loads(vmkeep(*update, "--consistency", "file-system").output)
+    assert item["properties"]["vmkeep"]["leastConsistency"] == "file-system"
+    assert "--consistency" in vmkeep("protection", "update-for-vm", "--vm", "web01", fails=True).stderr
+
+
 def test_a_wrong_secret_is_explained(vmkeep: Vmkeep, running: Running) -> None:
     content = json.loads(running.ready.client_file.read_bytes())
     running.ready.client_file.write_text(json.dumps({**content, "clientSecret": "wrong"}))

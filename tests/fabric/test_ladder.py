@@ -1,14 +1,17 @@
-"""The ladder's patience: right after the service's start an agent is given time to be heard."""
+"""The ladder: its patience with an agent right after the start, and what it does when a rung is not good enough."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import cast
 
 import pytest
 
 from vmkeep.base.clock import FakeClock
-from vmkeep.fabric.errors import WorkCancelled
-from vmkeep.fabric.ladder import SETTLING_S, Ladder
+from vmkeep.fabric.errors import ConsistencyNotReached, GuestAgentSilent, WorkCancelled
+from vmkeep.fabric.extension_errors import FreezeFailed
+from vmkeep.fabric.ladder import SETTLING_S, Ladder, Reached
 from vmkeep.fabric.layer_switch import LayerSwitch
+from vmkeep.fabric.script_errors import PreScriptFailed
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.model.machine import Consistency
 from vmkeep.model.restore_point import RestorePoint
@@ -77,3 +80,70 @@ def test_agent_silent_in_a_long_running_service_is_not_waited_for() -> None:
 def test_waiting_for_an_agent_can_be_cancelled() -> None:
     with pytest.raises(WorkCancelled):
         heard(Wire(FakeClock(), heard_at=6), cancelled=True)
+
+
+@dataclass(frozen=True)
+class ActedLadder(Ladder):
+    """A ladder whose rungs are given, by the best that each can come to."""
+
+    acts: dict[Consistency, Reached] = field(default_factory=dict)
+
+    @property
+    def _rungs(self) -> tuple[tuple[Consistency, Callable[[], Reached]], ...]:
+        return tuple((best, lambda reached=reached: reached) for best, reached in self.acts.items())
+
+
+NO_FREEZE = Reached(None, why=FreezeFailed("web01", 121, "/data cannot be frozen", "/data"))
+NO_GUEST_AGENT = Reached(None, why=GuestAgentSilent("web01", "guest-ping", "no answer"))
+NO_SCRIPTS = Reached(Consistency.FILE_SYSTEM)
+BAD_SCRIPT = Reached(Consistency.FILE_SYSTEM, why=PreScriptFailed("web01", "rc 7"))
+FROZEN_BY_GUEST_AGENT = Reached(Consistency.FILE_SYSTEM)
+CRASH = Reached(Consistency.CRASH)
+
+
+def climb(least: Consistency, extension: Reached, guest_agent: Reached) -> Reached:
+    acts = dict(zip(Consistency, (extension, guest_agent, CRASH), strict=True))
+    plain = ladder(Wire(FakeClock(), heard_at=0))
+    acted = ActedLadder(
+        plain.switch,
+        plain.undo,
+        plain.thaw,
+        None,
+        plain.clock,
+        plain.freeze_limit_s,
+        plain.on_phase,
+        plain.cancelled,
+        least,
+        acts,
+    )
+    return acted.climb()
+
+
+def test_any_rung_will_do_and_why_better_ones_were_left_is_told() -> None:
+    reached = climb(Consistency.CRASH, NO_FREEZE, NO_GUEST_AGENT)
+    assert reached.consistency is Consistency.CRASH
+    assert [warned.code for warned in reached.warnings] == ["UserErrorFsFreezeFailed", "GuestAgentSilent"]
+    assert reached.warnings[0].facts["mount"] == "/data"
+
+
+def test_lower_rung_that_is_good_enough_is_taken_with_a_warning() -> None:
+    reached = climb(Consistency.FILE_SYSTEM, NO_FREEZE, FROZEN_BY_GUEST_AGENT)
+    assert reached.consistency is Consistency.FILE_SYSTEM
+    assert [warned.code for warned in reached.warnings] == ["UserErrorFsFreezeFailed"]
+
+
+@pytest.mark.parametrize("least", [Consistency.APPLICATION, Consistency.FILE_SYSTEM])
+def test_no_rung_good_enough_fails_with_what_kept_the_best_from_it(least: Consistency) -> None:
+    with pytest.raises(FreezeFailed):
+        climb(least, NO_FREEZE, NO_GUEST_AGENT)
+
+
+def test_script_that_may_fail_fails_a_backup_that_must_be_application_consistent() -> None:
+    with pytest.raises(PreScriptFailed):
+        climb(Consistency.APPLICATION, BAD_SCRIPT, FROZEN_BY_GUEST_AGENT)
+
+
+def test_guest_without_scripts_is_told_to_have_some() -> None:
+    with pytest.raises(ConsistencyNotReached, match="no better consistency than file-system") as caught:
+        climb(Consistency.APPLICATION, NO_SCRIPTS, FROZEN_BY_GUEST_AGENT)
+    assert "--consistency file-system" in caught.value.advice

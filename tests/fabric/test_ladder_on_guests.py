@@ -11,6 +11,7 @@ from tests.lab.guest import Guest
 from tests.lab.lab import Lab
 from vmkeep.base.clock import SystemClock
 from vmkeep.fabric.errors import WorkCancelled
+from vmkeep.fabric.extension_errors import FreezeFailed
 from vmkeep.fabric.fabric import Fabric
 from vmkeep.fabric.freeze_watchdog import FreezeWatchdog
 from vmkeep.fabric.host import Host
@@ -19,6 +20,7 @@ from vmkeep.fabric.script_errors import PreScriptFailed
 from vmkeep.fabric.wire.extension_package import build_package
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.model.machine import AgentState, Consistency
+from vmkeep.model.restore_point import Warned
 
 pytestmark = pytest.mark.qemu
 
@@ -87,6 +89,63 @@ SCRIPTS = {
     "timeoutInSeconds": 30,
     "fsFreezeEnabled": True,
 }
+
+
+@pytest.mark.timeout(600)
+def test_trouble_in_the_guest_is_told_by_its_exact_code(fabric: Fabric, ready_guest: Guest) -> None:
+    def trouble(point_id: str) -> Warned:
+        point = capture(fabric, ready_guest.uuid, point_id)
+        assert point.consistency is Consistency.FILE_SYSTEM
+        [warned] = point.warnings
+        return warned
+
+    put_scripts(ready_guest, "sleep 60", timeoutInSeconds=1, continueBackupOnFailure=True)
+    assert trouble("p1").code == "Pre-ScriptTimeout"
+    ready_guest.run("chmod", "777", "/etc/azure/pre.sh")
+    assert trouble("p2").code == "InsufficientPermissionforPre-Script"
+    ready_guest.run("rm", "/etc/azure/pre.sh")
+    assert trouble("p3").code == "Pre-ScriptNotFound"
+    ready_guest.run("rm", "/etc/azure/VMSnapshotScriptPluginConfig.json")
+    ready_guest.write_file("/etc/azure/vmbackup.conf", "[SnapshotThread]\n".encode("utf-16"))
+    assert trouble("p4").code == "VMBackupLinuxExtensionConfFileWrongEncodingFormat"
+    snapshot_calls = ("-p", "tcp", "-m", "string", "--algo", "bm", "--string", "recsvc/snapshot")
+    ready_guest.run("iptables", "-I", "OUTPUT", *snapshot_calls, "-j", "REJECT", "--reject-with", "tcp-reset")
+    assert trouble("p5").code == "ExtensionSnapshotFailedNoNetwork"
+    assert agent_of(fabric) is AgentState.READY
+
+
+@pytest.mark.timeout(600)
+def test_mount_that_somebody_else_froze_fails_a_backup_that_must_be_consistent(
+    fabric: Fabric, ready_guest: Guest
+) -> None:
+    before = ready_guest.disks
+    ready_guest.run("fsfreeze", "--freeze", "/data")
+    with pytest.raises(FreezeFailed) as caught:
+        fabric.capture(
+            ready_guest.uuid,
+            point_id="p1",
+            on_phase=lambda _phase: None,
+            cancelled=lambda: False,
+            least=Consistency.APPLICATION,
+        )
+    assert (caught.value.code, caught.value.mount) == ("UserErrorFsFreezeFailed", "/data")
+    assert ready_guest.disks == before
+    ready_guest.run("touch", "/data/thawed")  # by the host, for nobody said that it was
+
+
+EXTENSION = "/var/lib/waagent/Microsoft.Azure.RecoveryServices.VMSnapshotLinux-9*"
+
+
+@pytest.mark.timeout(600)
+def test_damaged_extension_is_told_with_a_cure_that_works(fabric: Fabric, ready_guest: Guest) -> None:
+    assert not capture(fabric, ready_guest.uuid, "p1").warnings
+    ready_guest.run("sh", "-c", f"truncate -s 0 {EXTENSION}/HandlerManifest.json")
+    [warned] = capture(fabric, ready_guest.uuid, "p2").warnings
+    assert warned.code == "ExtensionOperationFailedForManagedDisks"
+    assert "HandlerManifest.json" in warned.facts["said"]
+    assert "remove /var/lib/waagent/*VMSnapshotLinux-9.*" in warned.advice
+    ready_guest.run("sh", "-c", f"rm -r {EXTENSION}; systemctl restart walinuxagent")
+    assert not capture(fabric, ready_guest.uuid, "p3").warnings
 
 
 def put_scripts(guest: Guest, pre: str, **settings: object) -> None:

@@ -112,6 +112,8 @@ class FakeFabric:
         """What captures would be refused for."""
         self.written_keys: dict[str, str] = {}
         """File name of an encrypted disk that was created → its key."""
+        self.why_not_better: VmkeepError | None = None
+        """Why the next captures reach only crash consistency."""
 
     # What the test does to the host
 
@@ -202,10 +204,13 @@ class FakeFabric:
         cancelled: Callable[[], bool],
         selection: DiskSelection | None = None,
         keys: DiskKeys = NO_KEYS,
+        least: Consistency = Consistency.CRASH,
     ) -> RestorePoint:
         for lun, (name, disk) in enumerate(self._machine(vm_uuid)["disks"].items(), start=-1):
             if is_selected(selection, name, lun):
                 _check_key(name, disk.get("passphrase"), keys)
+        if self.why_not_better is not None and least is not Consistency.CRASH:
+            raise self.why_not_better
         if cancelled():
             raise WorkCancelled(work="capture")
         try:
@@ -225,6 +230,9 @@ class FakeFabric:
             raise WorkCancelled(work="capture")
         point = _restore_point(vm_uuid, self._machine(vm_uuid), point_id, self._clock)
         point = replace(point, warnings=self.warnings)
+        if self.why_not_better is not None:
+            why = Warned.of(self.why_not_better)
+            point = replace(point, consistency=Consistency.CRASH, frozen_s=None, warnings=(why,))
         write_json(self._point_path(point_id), point.to_json())
         self._on("capture: complete")
         return point

@@ -158,6 +158,7 @@ def test_freeze_failure_is_121_and_no_snapshot_is_taken(guest: Guest, host: Fake
     guest.write_settings(0, public_settings(), {})
     enable(guest, 0, kernel)
     assert guest.status(0)["code"] == "121"
+    assert guest.telemetry(0)["FailedMount"] == str(guest.azure)
     assert str(guest.azure) in guest.status(0)["formattedMessage"]["message"]
     assert "dosnapshot" not in host.calls()
 
@@ -188,6 +189,32 @@ def test_expired_freeze_makes_the_backup_inconsistent(guest: Guest, host: FakeHo
 def wait_for_thaw(kernel: Kernel) -> None:
     while "T" not in kernel.trace:
         os.sched_yield()
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_freeze_rules_in_another_encoding_are_told_and_cost_no_backup(
+    guest: Guest, kernel: Kernel, encoding: str
+) -> None:
+    (guest.azure / "vmbackup.conf").write_text("[SnapshotThread]\nMountsToSkip = /x\n", encoding=encoding)
+    guest.write_settings(0, public_settings(), {})
+    enable(guest, 0, kernel)
+    assert guest.status(0)["code"] == "1"
+    assert guest.report(0)["vmHealthInfo"] == {"vmHealthState": 128, "vmHealthStatusCode": 600}
+    assert "not encoded" in guest.status(0)["formattedMessage"]["message"]
+    assert kernel.trace == "FT"
+
+
+@pytest.mark.usefixtures("host")
+def test_freeze_failure_with_rules_in_another_encoding_tells_both(guest: Guest, kernel: Kernel) -> None:
+    (guest.azure / "vmbackup.conf").write_text("[SnapshotThread]\nMountsToSkip = /x\n", encoding="utf-16")
+    kernel.refusal = errno.EIO
+    guest.write_settings(0, public_settings(), {})
+    enable(guest, 0, kernel)
+    message = guest.status(0)["formattedMessage"]["message"]
+    assert guest.status(0)["code"] == "121"
+    assert "cannot be frozen" in message
+    assert "not encoded" in message
 
 
 def test_skipped_mounts_are_not_frozen(guest: Guest, host: FakeHost, kernel: Kernel) -> None:

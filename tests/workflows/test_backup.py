@@ -1,7 +1,7 @@
 """What a backup promises."""
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -10,6 +10,7 @@ from tests.fakes.fabric import BLOCK
 from tests.fakes.repository import StoreUnreachable
 from tests.workflows.world import PATIENCE_S, World, block
 from vmkeep.base.clock import FakeClock
+from vmkeep.base.errors import VmkeepError
 from vmkeep.catalog.errors import JobNotInProgress, OperationInProgress
 from vmkeep.model.job import Job, JobStatus, TaskName, TaskStatus
 from vmkeep.model.machine import Consistency, DiskFormat
@@ -291,3 +292,49 @@ def test_seconds_to_restore_point_are_those_of_the_clock(world: World) -> None:
     assert isinstance(clock, FakeClock)
     world.hook.at("capture: frozen", lambda: clock.advance(4))
     assert world.back_up(item).properties["Seconds To Restore Point"] == "4.0"
+
+
+@dataclass(eq=False)
+class AgentSilent(VmkeepError):
+    code = "UserErrorGuestAgentStatusUnavailable"
+    text = "VM Agent unable to communicate with Azure Backup"
+    remedy = "Restart the agent of {e.vm}."
+    vm: str
+
+
+def test_fall_to_a_lower_rung_is_a_warning_with_advice_and_facts(world: World) -> None:
+    item = world.protect()
+    world.fabric.why_not_better = AgentSilent("web01")
+    job = world.back_up(item)
+    assert job.status is JobStatus.COMPLETED_WITH_WARNINGS
+    [warning] = job.warnings
+    assert (warning.code, warning.message) == (AgentSilent.code, AgentSilent.text)
+    assert (warning.advice, warning.facts) == ("Restart the agent of web01.", {"vm": "web01"})
+    assert world.points(item)[0].consistency is Consistency.CRASH
+    world.fabric.why_not_better = None
+
+
+def test_least_consistency_makes_the_warning_an_error_and_leaves_nothing(world: World) -> None:
+    item = world.protect()
+    world.catalog.update_item(item.id, least_consistency=Consistency.FILE_SYSTEM)
+    world.fabric.why_not_better = AgentSilent("web01")
+    job = world.back_up(item)
+    assert job.status is JobStatus.FAILED
+    assert job.error
+    assert (job.error.code, job.error.facts) == (AgentSilent.code, {"vm": "web01"})
+    assert world.points(item) == []
+    assert world.fabric.layers(item.vm_uuid) == [None]
+    world.fabric.why_not_better = None
+    assert world.back_up(item).status is JobStatus.COMPLETED
+
+
+def test_mistake_of_ours_is_an_internal_error(world: World) -> None:
+    item = world.protect()
+    world.hook.raising("capture: frozen", RuntimeError("an assumption was wrong"))
+    job = world.back_up(item)
+    assert job.error
+    assert (job.error.code, job.error.message) == (
+        "BackUpOperationFailed",
+        "Backup failed with an internal error - Please retry the operation in a few minutes",
+    )
+    assert "an assumption was wrong" in str(job.error.facts)

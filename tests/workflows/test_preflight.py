@@ -12,7 +12,7 @@ from vmkeep.base.errors import VmkeepError
 from vmkeep.base.units import GIB
 from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.job import JobStatus
-from vmkeep.model.machine import AgentState, Disk, DiskFormat, MachineState, VirtualMachine
+from vmkeep.model.machine import AgentState, Consistency, Disk, DiskFormat, MachineState, VirtualMachine
 from vmkeep.model.outlook import Outlook, Weight
 from vmkeep.model.protection import ProtectedItem, ProtectionState
 from vmkeep.workflows import preflight
@@ -158,6 +158,9 @@ def test_outlook_says_which_rung_to_expect(world: World, monkeypatch: pytest.Mon
     weight, message = agent_line(agent=AgentState.SILENT, guest_agent=False)
     assert (weight, "crash-consistent" in message) == (Weight.WARNING, True)
     assert agent_line(state=MachineState.OFF)[0] is Weight.GOOD
+    world.catalog.update_item(item.id, least_consistency=Consistency.FILE_SYSTEM)
+    assert agent_line(agent=AgentState.SILENT, guest_agent=True)[0] is Weight.WARNING
+    assert agent_line(agent=AgentState.SILENT, guest_agent=False)[0] is Weight.FAILURE
 
 
 def test_vm_off_the_attached_networks_is_told_which_to_attach(

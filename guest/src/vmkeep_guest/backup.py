@@ -73,6 +73,8 @@ class Backup:
     def _fail(self, failure: BackupFailed) -> None:
         self._log.event("backup.failed", code=failure.code, message=failure.message)
         self._outcome.consistency = "none"
+        if failure.mount:
+            self._telemetry["FailedMount"] = failure.mount
         self._outcome.conclude(failure.code, failure.message, failure.health_code)
 
     def _measure(self) -> None:

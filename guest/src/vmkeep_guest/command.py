@@ -133,6 +133,9 @@ class Enable:
             with open(self._places.mountinfo, "rb") as file:
                 chosen = mounts.to_freeze(file.read(), rules.skipped)
             outcome = Backup(task, chosen, rules, hooks, log=self._log, freezer=self._freezer).run()
+            if rules.problem:
+                self._log.event("rules.unreadable", problem=rules.problem)
+                _tell_of_rules(outcome, rules.problem)
         except Exception as error:  # noqa: BLE001 - whatever happens, the host must hear of it
             self._log.accident("backup.broken", error)
             return Outcome().conclude(codes.ERROR, "the extension failed: {!r}".format(error))
@@ -160,6 +163,14 @@ class Enable:
 
     def _write(self, document: object) -> None:
         files.write_json(self._handler.status_path(self._number), document)
+
+
+def _tell_of_rules(outcome: Outcome, problem: str) -> None:
+    """Let the host know what was not heeded; what is worse keeps its code."""
+    if outcome.health_code in (codes.APPLICATION_CONSISTENT, codes.SUCCESS):
+        outcome.conclude(outcome.code, problem, codes.RULES_UNREADABLE)
+    else:
+        outcome.conclude(outcome.code, "{}; {}".format(outcome.message, problem), outcome.health_code)
 
 
 def _interrupted() -> Outcome:

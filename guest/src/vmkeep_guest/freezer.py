@@ -158,7 +158,7 @@ class Freezer:
                 self._opened.append(mount.open())
             except OSError as error:
                 text = "mount point {} cannot be opened: {}".format(mount.printable, error.strerror)
-                raise BackupFailed(codes.MOUNT_NOT_OPENED, text) from error
+                raise BackupFailed(codes.MOUNT_NOT_OPENED, text, mount=mount.printable) from error
 
     def _close_mounts(self) -> None:
         while self._opened:
@@ -167,6 +167,6 @@ class Freezer:
     def _refusal(self, number: int, point: str) -> BackupFailed:
         if number == errno.ETIMEDOUT:
             text = "{} took longer than {:.0f} s to freeze".format(point, self._hold_s)
-            return BackupFailed(codes.FREEZE_TIMEOUT, text)
+            return BackupFailed(codes.FREEZE_TIMEOUT, text, mount=point)
         reason = "somebody else holds it frozen" if number == errno.EBUSY else os.strerror(number)
-        return BackupFailed(codes.FREEZE_FAILED, "{} cannot be frozen: {}".format(point, reason))
+        return BackupFailed(codes.FREEZE_FAILED, "{} cannot be frozen: {}".format(point, reason), mount=point)

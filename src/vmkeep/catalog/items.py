@@ -18,6 +18,7 @@ from vmkeep.catalog.errors import (
 from vmkeep.catalog.rows import Records, delete_rows, put_row, values_of
 from vmkeep.catalog.schema import items, policies, vaults
 from vmkeep.model.disk_selection import DiskSelection
+from vmkeep.model.machine import Consistency
 from vmkeep.model.protection import ProtectedItem, ProtectionState
 
 
@@ -29,6 +30,7 @@ class ItemChanges(TypedDict, total=False):
     state: ProtectionState
     policy_name: str
     disk_selection: DiskSelection | None
+    least_consistency: Consistency
     last_backup: datetime | None
     last_backup_status: str
     last_recovery_point: datetime | None

@@ -112,6 +112,7 @@ items = Table(
     Column("last_backup_status", String, nullable=False),
     Column("last_recovery_point", UtcTime),
     Column("disk_selection", _SELECTION),
+    Column("least_consistency", Word(Consistency), nullable=False),
     ForeignKeyConstraint(
         ["vault_id", "policy_name"], [policies.c.vault_id, policies.c.name], name="fk_items_policy"
     ),

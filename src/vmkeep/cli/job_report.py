@@ -44,7 +44,7 @@ def facts(job: Json) -> list[tuple[str, str]]:
         ("Duration", duration(properties["duration"])),
         *[(task["taskId"], _task(task)) for task in properties["extendedInfo"]["tasksList"]],
         *[(name, measure(name, value)) for name, value in bag.items()],
-        *[("Warning", _problem(warning)) for warning in properties["vmkeep"]["warnings"]],
+        *[("Warning", _warning(warning)) for warning in properties["vmkeep"]["warnings"]],
         *_why(properties["vmkeep"]["error"]),
     ]
 
@@ -82,6 +82,10 @@ def _task(task: Json) -> str:
 
 def _problem(problem: Json) -> str:
     return f"{problem['code']}: {problem['message']}"
+
+
+def _warning(warning: Json) -> str:
+    return f"{_problem(warning)} {warning['advice']}".strip()
 
 
 def _why(error: Json | None) -> list[tuple[str, str]]:

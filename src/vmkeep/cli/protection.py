@@ -1,5 +1,6 @@
 """`vmkeep protection`: protect VMs, back them up now, stop and resume, look ahead."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -23,6 +24,22 @@ from vmkeep.client.session import Json
 
 app = group("Protect VMs, back them up now, stop and resume protection.")
 
+
+class Consistency(StrEnum):
+    """The ladder's rungs, best first."""
+
+    APPLICATION = "application"
+    FILE_SYSTEM = "file-system"
+    CRASH = "crash"
+
+
+ConsistencyOption = Annotated[
+    Consistency | None,
+    typer.Option(
+        "--consistency",
+        help="Least consistency of a backup of the running VM; one that reaches less fails. Default: crash, any.",
+    ),
+]
 _OUTLOOK: list[Column] = [
     ("Subject", lambda line: line["subject"]),
     ("", lambda line: {"good": "ok", "warning": "warning", "failure": "FAILS"}[line["weight"]]),
@@ -36,6 +53,7 @@ _OUTLOOK: list[Column] = [
     epilog=example(
         "vmkeep protection enable-for-vm --vm web01 --vault main --policy DefaultPolicy",
         "vmkeep protection enable-for-vm --vm web01 --disk-list-setting exclude --diskslist 0 1",
+        "vmkeep protection enable-for-vm --vm db01 --consistency application",
     ),
 )
 def enable(
@@ -49,13 +67,14 @@ def enable(
     diskslist: LunsOption = None,
     more_luns: MoreLunsArgument = None,
     only_os_disk: OnlyOsDiskOption = False,
+    consistency: ConsistencyOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Put a VM under a policy: protect it, resume its protection, or change its policy or disks."""
+    """Put a VM under a policy: protect it, resume its protection, or change its policy, disks or consistency."""
     disks = read_disks(disk_list_setting, diskslist, more_luns, only_os_disk=only_os_disk)
     backup = connect(context)
     chosen = backup.vault(vault)
-    backup.protect(chosen, vm, policy, disks)
+    backup.protect(chosen, vm, policy, _wishes(disks, consistency))
     _print_item(backup, vm, chosen["name"], output)
 
 
@@ -64,6 +83,7 @@ def enable(
     epilog=example(
         "vmkeep protection update-for-vm --vm web01 --disk-list-setting exclude --diskslist 0",
         "vmkeep protection update-for-vm --vm web01 --disk-list-setting resetexclusionsettings",
+        "vmkeep protection update-for-vm --vm web01 --consistency file-system",
     ),
 )
 def update(
@@ -74,15 +94,17 @@ def update(
     diskslist: LunsOption = None,
     more_luns: MoreLunsArgument = None,
     only_os_disk: OnlyOsDiskOption = False,
+    consistency: ConsistencyOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Say anew which disks of a protected VM are backed up. The OS disk always is."""
+    """Say anew which disks of a protected VM are backed up (the OS disk always is), and how consistent at least."""
     disks = read_disks(disk_list_setting, diskslist, more_luns, only_os_disk=only_os_disk)
-    if disks is None:
-        raise typer.BadParameter("say which disks: --disk-list-setting or --exclude-all-data-disks")
+    wishes = _wishes(disks, consistency)
+    if not wishes:
+        raise typer.BadParameter("say what: --disk-list-setting, --exclude-all-data-disks or --consistency")
     backup = connect(context)
     found, item = backup.active_item(vm, vault)
-    backup.change_item(found, item, disks=disks)
+    backup.change_item(found, item, wishes=wishes)
     _print_item(backup, vm, found["name"], output)
 
 
@@ -183,6 +205,14 @@ def resume(
     _print_item(backup, vm, found["name"], output)
 
 
+def _wishes(disks: Json | None, consistency: Consistency | None) -> Json:
+    """Return what the options say as properties of an item; what is not said is not in them."""
+    wishes: Json = {} if disks is None else {"extendedProperties": disks}
+    if consistency is not None:
+        wishes["vmkeep"] = {"leastConsistency": consistency.value}
+    return wishes
+
+
 def _print_item(backup: Backup, vm: str, vault: str, output: Output) -> None:
     _, item = backup.item(vm, vault)
     properties: Json = item["properties"]
@@ -192,5 +222,6 @@ def _print_item(backup: Backup, vm: str, vault: str, output: Output) -> None:
         ("State", properties["protectionState"]),
         ("Policy", properties["policyName"] if properties["policyId"] else ""),
         ("Disks", show_disks(item)),
+        ("Least consistency", properties["vmkeep"]["leastConsistency"]),
     ]
     print_facts(output, facts, item)

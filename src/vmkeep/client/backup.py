@@ -138,15 +138,15 @@ class Backup:
             )
         return found
 
-    def protect(self, vault: Json, vm: str, policy: str | None, disks: Json | None = None) -> Json:
-        """Put a VM under a policy, or change what is said; `disks` is `extendedProperties`, None leaves them.
+    def protect(self, vault: Json, vm: str, policy: str | None, wishes: Json | None = None) -> Json:
+        """Put a VM under a policy, or change what is said; `wishes` are more of an item's properties.
 
         Returns the operation.
         """
         found = self.find_item(vm, vault["name"])
         if found is None:
-            return self._protect_new(vault, vm, policy or "DefaultPolicy", disks)
-        return self.change_item(vault, found[1], policy=policy, disks=disks)
+            return self._protect_new(vault, vm, policy or "DefaultPolicy", wishes)
+        return self.change_item(vault, found[1], policy=policy, wishes=wishes)
 
     def active_item(self, vm: str, vault_name: str | None) -> tuple[Json, Json]:
         """Return vault and item of a VM whose protection is not stopped; raises NotOne."""
@@ -159,25 +159,25 @@ class Backup:
         return vault, item
 
     def change_item(
-        self, vault: Json, item: Json, *, policy: str | None = None, disks: Json | None = None
+        self, vault: Json, item: Json, *, policy: str | None = None, wishes: Json | None = None
     ) -> Json:
         """Protect an item's VM (again), under the policy it had unless told; returns the operation."""
         properties = item["properties"]
         name = policy or properties["policyName"]
-        return self._put_item(item["id"], vault, name, properties["sourceResourceId"], disks)
+        return self._put_item(item["id"], vault, name, properties["sourceResourceId"], wishes)
 
     def outlook(self, vm: str) -> Json:
         """Return all that a backup of a VM would meet if it ran now."""
         machine = one_named(self.machines(), vm, "VM", "vmkeep vm list")
         return self.session.post(f"{machine['id']}/vmkeepBackupOutlook")
 
-    def _protect_new(self, vault: Json, vm: str, policy: str, disks: Json | None) -> Json:
+    def _protect_new(self, vault: Json, vm: str, policy: str, wishes: Json | None) -> Json:
         machine = one_named(self.machines(), vm, "VM", "vmkeep vm list")
         for free in self.session.list(f"{vault['id']}/backupProtectableItems"):
             if free["properties"]["virtualMachineId"] == machine["id"]:
                 container, _, name = free["id"].partition("/protectableItems/")
                 return self._put_item(
-                    f"{container}/protectedItems/{name}", vault, policy, machine["id"], disks
+                    f"{container}/protectedItems/{name}", vault, policy, machine["id"], wishes
                 )
         elsewhere = self.find_item(vm, None)
         where = f" in vault '{elsewhere[0]['name']}'" if elsewhere else ""
@@ -186,14 +186,13 @@ class Backup:
             what_to_do=f"Stop that protection first: vmkeep protection disable --vm {vm}",
         )
 
-    def _put_item(self, item_id: str, vault: Json, policy: str, machine_id: str, disks: Json | None) -> Json:
+    def _put_item(self, item_id: str, vault: Json, policy: str, machine_id: str, wishes: Json | None) -> Json:
         properties: Json = {
             "protectedItemType": "Microsoft.Compute/virtualMachines",
             "policyId": f"{vault['id']}/backupPolicies/{policy}",
             "sourceResourceId": machine_id,
+            **(wishes or {}),
         }
-        if disks is not None:
-            properties["extendedProperties"] = disks
         return self.session.put(item_id, {"properties": properties})
 
     def stop_protection(self, item: Json, *, as_per_policy: bool = False) -> Json:

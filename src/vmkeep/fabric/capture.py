@@ -22,7 +22,7 @@ from vmkeep.fabric.points import PointJournal, PointRecord, PointState, stamp
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.model.disk_key import NO_KEYS, DiskKeys
 from vmkeep.model.disk_selection import DiskSelection
-from vmkeep.model.machine import MachineState
+from vmkeep.model.machine import Consistency, MachineState
 from vmkeep.model.restore_point import RestorePoint, Warned
 
 log = structlog.get_logger()
@@ -56,12 +56,15 @@ class Capturer:
         point_id: str,
         *,
         selection: DiskSelection | None,
+        least: Consistency,
         on_phase: Callable[[str], None],
         cancelled: Callable[[], bool],
         keys: DiskKeys = NO_KEYS,
     ) -> RestorePoint:
         """Return the restore point `point_id`, made now unless an earlier attempt made it.
 
+        A running VM that does not reach the rung `least` raises why the better ones were left; one that is off has
+        nothing to freeze and reaches any.
         Whatever is raised, the guest runs, no new layer is left and no record. Raises VmNotInDesirableState,
         NoDiskToCapture, EncryptionMixed, DiskKeyMissing, DiskKeyWrong, HostStorageFull, LayerPathTaken, LayerInUse, WorkCancelled, ScriptFailed, DiskVanished, VmVanished,
         ImageUnreadable, HypervisorUnreachable, HypervisorRefused.
@@ -88,6 +91,7 @@ class Capturer:
                 freeze_limit_s=self.freeze_limit_s,
                 on_phase=on_phase,
                 cancelled=cancelled,
+                least=least,
             )
             reached = ladder.climb() if state is MachineState.RUNNING else ladder.crash()
             return self._complete(intent, switch, reached)

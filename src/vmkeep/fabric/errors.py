@@ -387,6 +387,21 @@ class NetworkUnfit(VmkeepError):
 
 
 @dataclass(eq=False)
+class ConsistencyNotReached(VmkeepError):
+    """Nothing went wrong, but the guest is not set up for the consistency that its protection asks for."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "VM '{e.vm}' reaches no better consistency than {e.reached}; its protection asks for {e.least}"
+    remedy = (
+        "Give the guest a pre- and a post-script (docs/scripts.md), or ask for less: "
+        "vmkeep protection update-for-vm --vm {e.vm} --consistency {e.reached}"
+    )
+    vm: str
+    reached: str
+    least: str
+
+
+@dataclass(eq=False)
 class FreezeBroken(VmkeepError):
     """The guest was thawed before its layers were switched, so the capture is not consistent."""
 

@@ -31,7 +31,7 @@ from vmkeep.fabric.wire.server import WireServer
 from vmkeep.model.disk_io import DiskTarget
 from vmkeep.model.disk_key import NO_KEYS, DiskKeys, KeyReference
 from vmkeep.model.disk_selection import DiskSelection
-from vmkeep.model.machine import DiskFormat, MachineState, VirtualMachine
+from vmkeep.model.machine import Consistency, DiskFormat, MachineState, VirtualMachine
 from vmkeep.model.network import Network
 from vmkeep.model.restore_point import RestorePoint, Warned
 
@@ -145,11 +145,18 @@ class Fabric:
         cancelled: Callable[[], bool],
         selection: DiskSelection | None = None,
         keys: DiskKeys = NO_KEYS,
+        least: Consistency = Consistency.CRASH,
     ) -> RestorePoint:
         """Capture the selected disks of a VM at one instant; `Capturer.capture` says what it promises and raises."""
         with self._turns[vm_uuid]:
             return self._capturer.capture(
-                vm_uuid, point_id, selection=selection, on_phase=on_phase, cancelled=cancelled, keys=keys
+                vm_uuid,
+                point_id,
+                selection=selection,
+                keys=keys,
+                least=least,
+                on_phase=on_phase,
+                cancelled=cancelled,
             )
 
     def capture_obstacles(

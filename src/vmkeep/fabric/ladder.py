@@ -1,10 +1,10 @@
 """The consistency ladder: how still the guest stood when its layers were switched, best rung first.
 
 A rung that cannot be reached is left before the guest is touched, or its layers are taken out again; why it was
-left is a warning on the restore point. A failure of the host itself fails the capture: a lower rung would not help.
+left is a warning on the restore point, or the capture's error when no rung below is good enough. A failure of the host itself fails the capture: a lower rung would not help.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -13,11 +13,22 @@ import structlog
 from vmkeep.base.clock import Clock
 from vmkeep.base.errors import VmkeepError
 from vmkeep.fabric import guest_agent
-from vmkeep.fabric.errors import FreezeBroken, GuestAgentRefused, GuestAgentSilent, WorkCancelled
+from vmkeep.fabric.errors import (
+    ConsistencyNotReached,
+    FreezeBroken,
+    GuestAgentRefused,
+    GuestAgentSilent,
+    WorkCancelled,
+)
 from vmkeep.fabric.freeze_watchdog import FreezeState, FreezeWatchdog
 from vmkeep.fabric.layer_switch import LayerSwitch
 from vmkeep.fabric.verdict import judge
-from vmkeep.fabric.wire.errors import AgentUnavailable, SnapshotCancelled, SnapshotStatusMissing
+from vmkeep.fabric.wire.errors import (
+    AgentUnavailable,
+    ExtensionStuck,
+    SnapshotCancelled,
+    SnapshotStatusMissing,
+)
 from vmkeep.fabric.wire.report import AgentReport
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.fabric.wire.tasks import FREEZING, FROZEN, THAWED, DiskSnapshot, SnapshotRequest
@@ -33,11 +44,17 @@ LOOK_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """What a rung came to: a consistency, or None when the next rung must be tried."""
+    """What a rung came to: a consistency, or None; `why` it is no better; and what the watchdog warns of."""
 
     consistency: Consistency | None
     frozen_s: float | None = None
+    why: VmkeepError | None = None
     warnings: tuple[Warned, ...] = ()
+
+    @property
+    def told(self) -> tuple[Warned, ...]:
+        """All that a user should know."""
+        return (*((Warned.of(self.why),) if self.why else ()), *self.warnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +71,48 @@ class Ladder:
     freeze_limit_s: float
     on_phase: Callable[[str], None]
     cancelled: Callable[[], bool]
+    least: Consistency = Consistency.CRASH
 
     def climb(self) -> Reached:
         """Capture a running VM on the best rung that holds; tell the longest freeze, also of a rung that broke.
 
-        Raises WorkCancelled, ScriptFailed, HypervisorRefused, VmVanished, HypervisorUnreachable.
+        When none reaches `least`, raises why the best one was left, or ConsistencyNotReached. Raises WorkCancelled,
+        ScriptFailed, HypervisorRefused, VmVanished, HypervisorUnreachable.
         """
-        warnings: tuple[Warned, ...] = ()
-        freezes: list[float] = []
-        for rung in (self._by_extension, self._by_guest_agent, self.crash):
+        tried: list[Reached] = []
+        for best, rung in self._rungs:
+            if not best.reaches(self.least):
+                break
             self._check_cancelled()
             reached = rung()
-            warnings += reached.warnings
-            if reached.frozen_s is not None:
-                freezes.append(reached.frozen_s)
-            if reached.consistency is not None:
-                told = self._worth_saying(reached.consistency, warnings)
-                return replace(reached, frozen_s=max(freezes, default=None), warnings=told)
+            tried.append(reached)
+            if reached.consistency is not None and reached.consistency.reaches(self.least):
+                return self._summed_up(reached.consistency, tried)
             self.undo()
-        raise AssertionError  # the last rung always holds or raises
+        raise self._not_reached(tried)
+
+    @property
+    def _rungs(self) -> tuple[tuple[Consistency, Callable[[], Reached]], ...]:
+        """The rungs, each with the best that it can come to."""
+        return (
+            (Consistency.APPLICATION, self._by_extension),
+            (Consistency.FILE_SYSTEM, self._by_guest_agent),
+            (Consistency.CRASH, self.crash),
+        )
+
+    def _summed_up(self, consistency: Consistency, tried: Sequence[Reached]) -> Reached:
+        freezes = [reached.frozen_s for reached in tried if reached.frozen_s is not None]
+        warnings = tuple(warned for reached in tried for warned in reached.told)
+        told = self._worth_saying(consistency, warnings)
+        return Reached(consistency, max(freezes, default=None), warnings=told)
+
+    def _not_reached(self, tried: Sequence[Reached]) -> VmkeepError:
+        for reached in tried:
+            if reached.why is not None:
+                return reached.why
+        reached_at_all = [reached.consistency for reached in tried if reached.consistency is not None]
+        best = min(reached_at_all, key=list(Consistency).index, default=Consistency.CRASH)
+        return ConsistencyNotReached(self._vm_name, best, self.least)
 
     def crash(self) -> Reached:
         """Switch layers without asking the guest: the disks as a power cut would leave them."""
@@ -134,14 +174,17 @@ class Ladder:
         )
         try:
             outcome = wire.take_snapshot(self._vm_uuid, request)
-        except (AgentUnavailable, SnapshotStatusMissing) as error:
+        except (AgentUnavailable, ExtensionStuck, SnapshotStatusMissing) as error:
             return _left(error)
         except SnapshotCancelled as error:
             raise WorkCancelled("backing up", self._vm_name) from error
         finally:
             self._raise_own(trouble)
         verdict = judge(outcome, vm_name=self._vm_name)
-        return Reached(verdict.consistency, outcome.frozen_s, verdict.warnings)
+        why = next(iter(trouble), verdict.why)  # the guest says no more of a broken freeze than "no snapshot"
+        if verdict.consistency is None and why is not None:
+            return replace(_left(why), frozen_s=outcome.frozen_s)
+        return Reached(verdict.consistency, outcome.frozen_s, why)
 
     def _by_guest_agent(self) -> Reached:
         domain = self.switch.domain
@@ -203,4 +246,4 @@ class Ladder:
 
 def _left(error: VmkeepError) -> Reached:
     log.info("fabric.ladder.left_rung", code=error.code, why=str(error))
-    return Reached(None, warnings=(Warned(error.code, f"{error}. {error.advice}"),))
+    return Reached(None, why=error)

@@ -2,6 +2,16 @@
 
 from dataclasses import dataclass
 
+from vmkeep.base.errors import VmkeepError
+from vmkeep.fabric.errors import FreezeBroken
+from vmkeep.fabric.extension_errors import (
+    NO_NETWORK,
+    ExtensionFailed,
+    FreezeConfigEncoding,
+    NothingFrozen,
+    SnapshotWithoutNetwork,
+    error_of,
+)
 from vmkeep.fabric.script_errors import (
     IncorrectJsonConfigFile,
     IncorrectPluginhostFile,
@@ -15,27 +25,12 @@ from vmkeep.fabric.script_errors import (
     PreScriptTimedOut,
     ScriptFailed,
 )
-from vmkeep.fabric.wire.tasks import SnapshotOutcome
+from vmkeep.fabric.wire.tasks import CAPTURED_TOO_LATE, FROZEN, SnapshotOutcome
 from vmkeep.model.machine import Consistency
-from vmkeep.model.restore_point import Warned
 
 APPLICATION_CONSISTENT = 0
 FILE_SYSTEM_CONSISTENT = 1
-
-_AZURE_CODES = {
-    2: "ExtensionOperationFailedForManagedDisks",
-    11: "ExtensionConfigParsingFailure",
-    15: "ExtensionSnapshotFailedNoNetwork",
-    16: "ExtensionConfigParsingFailure",
-    17: "BackUpOperationFailedV2",
-    76: "ExtensionSnapshotFailedNoNetwork",
-    85: "ExtensionFailedSnapshotLimitReachedError",
-    121: "UserErrorFsFreezeFailed",
-    122: "UserErrorFsFreezeFailed",
-    123: "UserErrorUnableToOpenMount",
-    402: "GuestAgentSnapshotTaskStatusError",
-}
-_ANY_OTHER = "ExtensionOperationFailedForManagedDisks"
+_CONFIG_ENCODING = 600
 
 _SCRIPT_ERRORS: dict[int, type[ScriptFailed]] = {
     300: PreScriptFailed,
@@ -62,10 +57,10 @@ _SCRIPT_ERRORS: dict[int, type[ScriptFailed]] = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an outcome is good for: a consistency reached, or None and the reason in `warnings`."""
+    """What an outcome is good for: the consistency reached, None for none, and what kept it from a better one."""
 
     consistency: Consistency | None
-    warnings: tuple[Warned, ...] = ()
+    why: VmkeepError | None = None
 
 
 def judge(outcome: SnapshotOutcome, *, vm_name: str) -> Verdict:
@@ -73,17 +68,30 @@ def judge(outcome: SnapshotOutcome, *, vm_name: str) -> Verdict:
     if outcome.code in _SCRIPT_ERRORS:
         raise _SCRIPT_ERRORS[outcome.code](vm_name, outcome.message)
     if outcome.void or outcome.code not in {APPLICATION_CONSISTENT, FILE_SYSTEM_CONSISTENT}:
-        code = _AZURE_CODES.get(outcome.code, _ANY_OTHER)
-        why = f"the snapshot extension ended with code {outcome.code}: {outcome.message or 'no message'}"
-        return Verdict(None, (Warned(code, why),))
-    if outcome.health_code == 0 and outcome.code == APPLICATION_CONSISTENT:
-        return Verdict(Consistency.APPLICATION)
-    return Verdict(Consistency.FILE_SYSTEM, _script_warning(outcome, vm_name))
+        return Verdict(None, _failure(outcome, vm_name))
+    why = _flaw(outcome, vm_name)
+    if outcome.code == APPLICATION_CONSISTENT and outcome.health_code in {0, _CONFIG_ENCODING}:
+        return Verdict(Consistency.APPLICATION, why)
+    if outcome.nothing_frozen:
+        return Verdict(Consistency.CRASH, why or NothingFrozen(vm_name, outcome.code, outcome.message))
+    return Verdict(Consistency.FILE_SYSTEM, why)
 
 
-def _script_warning(outcome: SnapshotOutcome, vm_name: str) -> tuple[Warned, ...]:
-    """Return what went wrong in scripts that may fail without failing the backup."""
+def _failure(outcome: SnapshotOutcome, vm_name: str) -> VmkeepError:
+    """Return why there is no capture. Of the many causes of 76, the one that has to do with the network is told apart.
+
+    It has when the call for the snapshot never came, or when it was answered and the answer did not arrive.
+    """
+    if outcome.message == CAPTURED_TOO_LATE:
+        return FreezeBroken(vm_name)
+    if outcome.code == NO_NETWORK and (outcome.taken or FROZEN not in outcome.events):
+        return SnapshotWithoutNetwork(vm_name, outcome.code, outcome.message)
+    return error_of(outcome.code, vm=vm_name, said=outcome.message, mount=outcome.failed_mount)
+
+
+def _flaw(outcome: SnapshotOutcome, vm_name: str) -> ScriptFailed | ExtensionFailed | None:
+    """Return what went wrong without failing the backup: in scripts that may fail, in what the owner configured."""
+    if outcome.health_code == _CONFIG_ENCODING:
+        return FreezeConfigEncoding(vm_name, outcome.health_code, outcome.message)
     kind = _SCRIPT_ERRORS.get(outcome.health_code)
-    if kind is None:
-        return ()
-    return (Warned(kind.code, str(kind(vm_name, outcome.message))),)
+    return kind(vm_name, outcome.message) if kind else None

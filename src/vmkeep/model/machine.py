@@ -23,6 +23,11 @@ class Consistency(StrEnum):
     FILE_SYSTEM = "file-system"
     CRASH = "crash"
 
+    def reaches(self, least: "Consistency") -> bool:
+        """Return whether this rung is `least` or a better one."""
+        rungs = list(Consistency)
+        return rungs.index(self) <= rungs.index(least)
+
 
 class DiskFormat(StrEnum):
     """Image formats the fabric can capture."""

@@ -98,6 +98,8 @@ class ProtectedItem:
     last_recovery_point: datetime | None = None
     disk_selection: DiskSelection | None = None
     """None: all disks."""
+    least_consistency: Consistency = Consistency.CRASH
+    """Below this rung a backup of the running VM fails instead of warning."""
 
 
 @dataclass(frozen=True, slots=True)

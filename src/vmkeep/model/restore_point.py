@@ -1,18 +1,28 @@
 """What the fabric holds: all disks of a VM captured at one instant."""
 
-from dataclasses import asdict, dataclass
+import json
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from vmkeep.base.errors import VmkeepError
 from vmkeep.model.machine import Consistency, DiskFormat
 
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something a user should know about work that went well all the same."""
+    """Something a user should know about work that went well all the same. `facts` are JSON values."""
 
     code: str
     message: str
+    advice: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)  # an error's own fields
+
+    @classmethod
+    def of(cls, error: VmkeepError) -> "Warned":
+        """Return the warning that stands for an error which did not end the work."""
+        facts = json.loads(json.dumps(error.facts(), default=str))
+        return cls(error.code, str(error), error.advice, facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,9 @@ class Backup:
         with run.task(TaskName.TAKE_SNAPSHOT) as cut_short:
             item = follow_vm(self._pillars, run, self._catalog.get_item(item_id))
             restore_point = self._find_cut_short(run, item) if cut_short else None
+            if restore_point is not None and not restore_point.consistency.reaches(item.least_consistency):
+                self._fabric.discard_capture(item.vm_uuid, run.id)
+                restore_point = None
             if restore_point is None:
                 preflight.check(self._pillars, item)
             fetched = fetch_keys(self._pillars, item, arguments["point"])
@@ -91,6 +94,7 @@ class Backup:
                     cancelled=run.cancel_wanted,
                     selection=item.disk_selection,
                     keys=fetched.keys,
+                    least=item.least_consistency,
                 )
             run.stop_if_wanted()
             point = replace(_recovery_point(item, restore_point, arguments), disk_keys=fetched.carried)

@@ -119,7 +119,7 @@ class JobRun:
     def warn(self, warned: Warned) -> None:
         """Note something a user should know although the work goes on."""
         log.warning("job.warning", job=self.id, code=warned.code, message=warned.message)
-        self._catalog.add_warning(self.id, JobError(warned.code, warned.message))
+        self._catalog.add_warning(self.id, JobError(**asdict(warned)))
 
     def cancel_wanted(self) -> bool:
         """Return whether the user wants the job to stop."""

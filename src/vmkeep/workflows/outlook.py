@@ -109,7 +109,9 @@ def _consistency(subject: Look) -> Iterator[OutlookLine]:
         what = f"the agent is {machine.agent}, {instead}: the backup would be {rung}"
         better = machine.expected_consistency is not Consistency.CRASH
         remedy = advice if better else f"{advice} Or start qemu-guest-agent."
-        yield OutlookLine("Agent", _WARNING, what, _AGENT_SILENT, remedy)
+        enough = machine.expected_consistency.reaches(subject.facts.item.least_consistency)
+        weight = _WARNING if enough else Weight.FAILURE
+        yield OutlookLine("Agent", weight, what, _AGENT_SILENT, remedy)
 
 
 def _network(subject: Look) -> Iterator[OutlookLine]:

@@ -14,7 +14,7 @@ from vmkeep.base.errors import VmkeepError
 from vmkeep.model.disk_io import DiskSource, DiskTarget, OnProgress
 from vmkeep.model.disk_key import NO_KEYS, DiskKeys, FoundKey, KeyReference, KeyVaultRights
 from vmkeep.model.disk_selection import DiskSelection
-from vmkeep.model.machine import DiskFormat, VirtualMachine
+from vmkeep.model.machine import Consistency, DiskFormat, VirtualMachine
 from vmkeep.model.network import Network
 from vmkeep.model.protection import Vault
 from vmkeep.model.restore_point import RestorePoint, Warned
@@ -65,10 +65,12 @@ class FabricPort(Protocol):
         cancelled: IsCancelled,
         selection: DiskSelection | None = None,
         keys: DiskKeys = NO_KEYS,
+        least: Consistency = Consistency.CRASH,
     ) -> RestorePoint:
-        """Freeze, add layers to the selected disks, thaw. The guest is thawed however this ends; raises WorkCancelled.
+        """Freeze, add layers to the selected disks, thaw. The guest is thawed however this ends.
 
-        The layers of encrypted disks are encrypted with their own keys; raises when one is missing or wrong.
+        The layers of encrypted disks are encrypted with their own keys; raises when one is missing or wrong. Raises
+        WorkCancelled; of a running VM that does not reach the consistency `least`, why it does not.
         """
         ...
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.fabric.wire.conftest import ALPHA, BETA, FabricDouble, Site, StartSite
-from tests.fabric.wire.guest_actor import GuestActor, SnapshotSettings, TransportKey, unprotect
+from tests.fabric.wire.guest_actor import HANDLER, GuestActor, SnapshotSettings, TransportKey, unprotect
 from vmkeep.base.clock import FakeClock
 from vmkeep.base.errors import VmkeepError
 from vmkeep.fabric.wire.errors import (
     AgentUnavailable,
+    ExtensionStuck,
     SnapshotCancelled,
     SnapshotStatusMissing,
     SnapshotTaskBusy,
@@ -346,15 +347,30 @@ def silent_after_a_thaw_by_force(site: Site, guest: GuestActor, clock: FakeClock
     return backup.running
 
 
+def never_ready(site: Site, guest: GuestActor, clock: FakeClock) -> Future[SnapshotOutcome]:
+    backup = Backup(site, guest)
+    stuck = {"handlerName": HANDLER, "status": "NotReady", "handlerVersion": "9.0", "code": 0}
+    guest.upload(guest.status_blob(stuck))
+    clock.advance(91)
+    return backup.running
+
+
 @pytest.mark.parametrize(
     ("scene", "error", "taken"),
     [
+        (never_ready, ExtensionStuck, None),
         (nobody_polls, AgentUnavailable, None),
         (never_called, SnapshotStatusMissing, False),
         (silent_after_the_capture, SnapshotStatusMissing, True),
         (silent_after_a_thaw_by_force, SnapshotStatusMissing, False),
     ],
-    ids=["nobody-polls", "never-called", "silent-after-the-capture", "silent-after-a-thaw-by-force"],
+    ids=[
+        "never-ready",
+        "nobody-polls",
+        "never-called",
+        "silent-after-the-capture",
+        "silent-after-a-thaw-by-force",
+    ],
 )
 def test_silence_ends_a_task_with_azures_code(
     start_site: StartSite, scene: Scene, error: type[VmkeepError], taken: object

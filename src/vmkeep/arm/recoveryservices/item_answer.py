@@ -44,7 +44,10 @@ def show_item(here: Service, vault: Vault, item: ProtectedItem) -> Json:
             "softDeleteRetentionPeriod": 0,
             "softDeleteRetentionPeriodInDays": 0,
             "extendedProperties": show_selection(item.disk_selection),
-            "vmkeep": {"nextBackup": find_time(_find_next_backup(here, item))},
+            "vmkeep": {
+                "nextBackup": find_time(_find_next_backup(here, item)),
+                "leastConsistency": item.least_consistency.value,
+            },
             **_health(here, item),
         },
     }

@@ -29,7 +29,7 @@ from vmkeep.arm.service import Here, Service
 from vmkeep.base.ids import new_guid
 from vmkeep.model.job import Job, JobOperation, JobStatus
 from vmkeep.model.lock import Change
-from vmkeep.model.machine import VirtualMachine
+from vmkeep.model.machine import Consistency, VirtualMachine
 from vmkeep.model.protection import ProtectedItem, ProtectionState, Vault
 
 router = APIRouter()
@@ -50,6 +50,12 @@ _STOPPED = {
 }
 
 
+class ItemOptions(Body):
+    """What Azure has no word for."""
+
+    least_consistency: Annotated[Consistency | None, any_case(Consistency)] = None
+
+
 class ItemProperties(Body):
     """What a client wants of an item."""
 
@@ -57,6 +63,7 @@ class ItemProperties(Body):
     policy_id: str = ""
     protection_state: Annotated[WantedState | None, any_case(WantedState)] = None
     extended_properties: ExtendedProperties | None = None
+    vmkeep: ItemOptions = ItemOptions()
 
 
 class ItemBody(Body):
@@ -146,7 +153,7 @@ def _machine(wanted: ItemProperties, item_name: str) -> MachineName:
 
 
 def _changed(here: Service, item: ProtectedItem, wanted: ItemProperties) -> ProtectedItem:
-    """Put an item under a policy, again or another one, its disks as asked; what is not said stays."""
+    """Put an item under a policy, again or another one, its disks and least consistency as asked; what is not said stays."""
     policy = here.catalog.get_policy(item.vault_id, last_segment(wanted.policy_id) or item.policy_name)
     if item.state.stopped:
         _refuse_second_vault(here, item.vm_uuid, item.vm_name)
@@ -154,7 +161,13 @@ def _changed(here: Service, item: ProtectedItem, wanted: ItemProperties) -> Prot
     if wanted.extended_properties is not None:
         selection = read_selection(wanted.extended_properties, here.fabric.get_machine(item.vm_uuid))
     state = ProtectionState.PROTECTED if item.last_recovery_point else ProtectionState.IR_PENDING
-    here.catalog.update_item(item.id, state=state, policy_name=policy.name, disk_selection=selection)
+    here.catalog.update_item(
+        item.id,
+        state=state,
+        policy_name=policy.name,
+        disk_selection=selection,
+        least_consistency=wanted.vmkeep.least_consistency or item.least_consistency,
+    )
     return here.catalog.get_item(item.id)
 
 
@@ -178,6 +191,7 @@ def _protected_anew(
         state=ProtectionState.IR_PENDING,
         created=here.clock.now(),
         disk_selection=read_selection(wanted.extended_properties or ExtendedProperties(), vm),
+        least_consistency=wanted.vmkeep.least_consistency or Consistency.CRASH,
     )
     here.catalog.put_item(item)
     return item

@@ -1,5 +1,7 @@
 """Recovery points of an item."""
 
+from dataclasses import asdict
+
 from fastapi import APIRouter, Request
 
 from vmkeep.arm.filters import Filter
@@ -88,7 +90,7 @@ def show_point(here: Service, vault: Vault, item: ProtectedItem, point: Recovery
                     }
                     for key in point.disk_keys
                 ],
-                "warnings": [{"code": one.code, "message": one.message} for one in point.warnings],
+                "warnings": [asdict(one) for one in point.warnings],
             },
         },
     }

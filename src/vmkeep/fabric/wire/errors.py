@@ -2,6 +2,7 @@
 
 VmkeepError
 ├── AgentUnavailable        nobody polls, or the goal state was never fetched
+├── ExtensionStuck          the agent cannot bring the extension into a state to run
 ├── SnapshotStatusMissing   the agent took the task up, then silence
 ├── SnapshotTaskBusy        another task of this VM is running
 ├── SnapshotCancelled       the caller changed its mind
@@ -37,13 +38,31 @@ class SnapshotStatusMissing(VmkeepError):
     text = "Could not communicate with the VM agent for snapshot status"
     remedy = (
         "The last sign of the task in {e.vm} was '{e.last_event}', {e.waited_s:.0f} s after it was asked for. "
-        "See /var/log/waagent.log and the extension's log in the guest, then run the backup again."
+        "The agent holds the extension for: {e.handler}. See /var/log/waagent.log and the extension's log in the guest, then run the backup again."
     )
     vm: str
     task_id: str
     last_event: str
     waited_s: float
     taken: bool
+    handler: str = "unknown"
+    """What the agent last said of the extension: `Ready`, `NotReady`; unknown when it says nothing of it."""
+
+
+@dataclass(eq=False)
+class ExtensionStuck(VmkeepError):
+    """The agent holds the extension for not ready and does not run it. Code and sentence are Azure Backup's."""
+
+    code = "ExtensionStuckInDeletionState"
+    retry = Retry.AFTER_CHANGE
+    text = "Extension state is not supportive to the backup operation"
+    remedy = (
+        "The agent of {e.vm} says of the extension: {e.said}. Remove /var/lib/waagent/*VMSnapshotLinux-* in the "
+        "guest and restart the agent: the next backup installs the extension again."
+    )
+    vm: str
+    version: str
+    said: str
 
 
 @dataclass(eq=False)

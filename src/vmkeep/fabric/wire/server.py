@@ -106,7 +106,7 @@ class WireServer:
     def take_snapshot(self, vm_uuid: str, request: SnapshotRequest) -> SnapshotOutcome:
         """Have the VM's extension freeze the guest, and call `request.take` while it is frozen. Blocks.
 
-        Raises AgentUnavailable, SnapshotStatusMissing, SnapshotTaskBusy, SnapshotCancelled, StateNotKept.
+        Raises AgentUnavailable, ExtensionStuck, SnapshotStatusMissing, SnapshotTaskBusy, SnapshotCancelled, StateNotKept.
         """
         agent = self._agents.find(vm_uuid)
         if agent is None or not agent.report().seen:

@@ -25,6 +25,9 @@ class ExtensionStatus:
     health_code: int = 0
     frozen_s: float | None = None
     frozen_mounts: tuple[str, ...] = ()
+    failed_mount: str = ""
+    nothing_frozen: bool = False
+    """Whether the extension says that its snapshot is no better than after a power cut."""
 
     @property
     def final(self) -> bool:
@@ -119,6 +122,8 @@ def _extension(status: object) -> ExtensionStatus | None:
         health_code=integer(find(report, "vmHealthInfo", "vmHealthStatusCode")) or 0,
         frozen_s=seconds(telemetry.get("FreezeSeconds")),
         frozen_mounts=tuple(text(mounts, MESSAGE_LIMIT).split(",")) if mounts else (),
+        nothing_frozen=telemetry.get("consistencyType") == "crashConsistent",
+        failed_mount=text(telemetry.get("FailedMount"), MESSAGE_LIMIT),
     )
 
 

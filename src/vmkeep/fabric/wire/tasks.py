@@ -15,8 +15,13 @@ from typing import Final
 import structlog
 
 from vmkeep.base.clock import Clock
-from vmkeep.fabric.wire.errors import AgentUnavailable, SnapshotCancelled, SnapshotStatusMissing
-from vmkeep.fabric.wire.status import AgentStatus, ExtensionStatus
+from vmkeep.fabric.wire.errors import (
+    AgentUnavailable,
+    ExtensionStuck,
+    SnapshotCancelled,
+    SnapshotStatusMissing,
+)
+from vmkeep.fabric.wire.status import AgentStatus, ExtensionStatus, HandlerStatus
 
 log = structlog.get_logger()
 
@@ -35,6 +40,9 @@ STATUS: Final = "status"
 SUCCESS_CODES = frozenset({0, 1})
 INCONSISTENT = 2
 CAPTURE_FAILED = 76
+CAPTURED_TOO_LATE = "the disks were captured too late: the guest was not held frozen until then"
+NOT_READY = "notready"
+"""An agent's word for an extension that it cannot run, in lower case."""
 POLL_S = 0.1
 """How often a waiting task looks at its deadlines and at `cancelled`."""
 
@@ -92,6 +100,9 @@ class SnapshotOutcome:
     thaw_seen: bool
     events: Mapping[str, float] = field(default_factory=dict)
     """Seconds since the request."""
+    failed_mount: str = ""
+    """The mount that could not be frozen, when one could not."""
+    nothing_frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,8 @@ class _End:
     health_code: int
     message: str
     thaw: Thaw = Thaw()
+    failed_mount: str = ""
+    nothing_frozen: bool = False
 
 
 class SnapshotTask:
@@ -141,6 +154,7 @@ class SnapshotTask:
         self._answer: CaptureAnswer | None = None
         self._thaw: Thaw | None = None
         self._end: _End | None = None
+        self._handler: HandlerStatus | None = None
         self._taken = False
         self._void = False
         self._trouble = ""
@@ -178,6 +192,7 @@ class SnapshotTask:
 
     def status(self, status: AgentStatus) -> None:
         """Note the end, if this status tells it."""
+        self._handler = status.handler
         end = self._find_end(status)
         if end is None:
             return
@@ -194,7 +209,7 @@ class SnapshotTask:
             named = extension.task_id == self.request.task_id
             if named or (not extension.task_id and extension.code not in SUCCESS_CODES):
                 return _end_of(extension)
-        not_run = status.incarnation == str(self.incarnation) and handler.status.lower() == "notready"
+        not_run = status.incarnation == str(self.incarnation) and handler.status.lower() == NOT_READY
         return _End(handler.code, 0, handler.message) if not_run and handler.code else None
 
     def _note(
@@ -227,7 +242,7 @@ class SnapshotTask:
     def run(self) -> SnapshotOutcome:
         """Wait for the guest, capture, wait for its final status.
 
-        Raises AgentUnavailable, SnapshotStatusMissing, SnapshotCancelled, and whatever `on_event` raises.
+        Raises AgentUnavailable, ExtensionStuck, SnapshotStatusMissing, SnapshotCancelled, and whatever `on_event` raises.
         """
         try:
             while not self._done:
@@ -256,13 +271,20 @@ class SnapshotTask:
             self._mark(FORCED)
             patience = min(patience, times[FORCED] + request.forced_timeout_s)
         if elapsed > patience and STATUS not in times:
-            raise SnapshotStatusMissing(
-                vm=self._vm_name,
-                task_id=request.task_id,
-                last_event=max(times, key=times.__getitem__, default=ASKED),
-                waited_s=elapsed,
-                taken=self._taken,
-            )
+            raise self._given_up(elapsed, begun=first_call is not None)
+
+    def _given_up(self, waited_s: float, *, begun: bool) -> ExtensionStuck | SnapshotStatusMissing:
+        handler = self._handler
+        if handler is not None and handler.status.lower() == NOT_READY and not begun:
+            return ExtensionStuck(self._vm_name, handler.version, handler.message or "it gives no reason")
+        return SnapshotStatusMissing(
+            vm=self._vm_name,
+            task_id=self.request.task_id,
+            last_event=max(self._times, key=self._times.__getitem__, default=ASKED),
+            waited_s=waited_s,
+            taken=self._taken,
+            handler=handler.status if handler else "unknown",
+        )
 
     def _follow(self, sign: str) -> None:
         self.request.on_event(sign)
@@ -305,15 +327,14 @@ class SnapshotTask:
             frozen_mounts=thaw.frozen_mounts,
             thaw_seen=THAWED in self._times,
             events=dict(self._times),
+            failed_mount=end.failed_mount,
+            nothing_frozen=end.nothing_frozen,
         )
 
     def _verdict(self, end: _End) -> tuple[int, str]:
         """Judge the guest's claim: without a good capture there is no success."""
         if end.code in SUCCESS_CODES and self._void:
-            return (
-                CAPTURE_FAILED,
-                "the disks were captured too late: the guest was not held frozen until then",
-            )
+            return CAPTURE_FAILED, CAPTURED_TOO_LATE
         if end.code in SUCCESS_CODES and not self._taken:
             return INCONSISTENT, "the extension reports success, but no capture was made"
         return end.code, " ".join(filter(None, (end.message, self._trouble)))
@@ -332,4 +353,5 @@ class SnapshotTask:
 def _end_of(extension: ExtensionStatus) -> _End:
     code, health_code = extension.code or 0, extension.health_code
     warning = 0 if health_code in {code, *SUCCESS_CODES} else health_code
-    return _End(code, warning, extension.message, Thaw(extension.frozen_s, extension.frozen_mounts))
+    thaw = Thaw(extension.frozen_s, extension.frozen_mounts)
+    return _End(code, warning, extension.message, thaw, extension.failed_mount, extension.nothing_frozen)
