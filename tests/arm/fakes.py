@@ -196,6 +196,18 @@ class FakeEngine:
         item = self.catalog.find_item_for_vm(vm_uuid)
         return Outlook(vm_uuid.removeprefix("uuid-"), item.vault_id if item else "", tuple(self.lines))
 
+    def diagnose(self, vm_uuid: str) -> Diagnosis:
+        at = self.clock.now()
+        name = vm_uuid.removeprefix("uuid-")
+        return judge(TREE, Seen(Evidence(*one, at, "recorded") for one in self.seen), vm_name=name, at=at)
+
+    def apply_remedy(self, vm_uuid: str) -> Diagnosis:
+        found = self.diagnose(vm_uuid)
+        if found.cause is None or found.cause.mend is None:
+            raise NothingToApply(vm=found.vm_name, verdict=found.verdict)
+        self.seen = self.seen_when_mended
+        return found
+
     def stop(self, job_id: str) -> Job:
         if not self.catalog.get_job(job_id).status.running:
             raise TooLate

@@ -11,6 +11,8 @@ from tests.fakes.files import read_json, write_json
 from vmkeep.base.clock import Clock
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.base.ids import new_guid
+from vmkeep.diagnosis.cause import Mend
+from vmkeep.diagnosis.evidence import Evidence
 from vmkeep.model.disk_io import DiskSource, DiskTarget, Extent, ExtentKind
 from vmkeep.model.disk_selection import DiskSelection, is_selected
 from vmkeep.model.machine import Consistency, Disk, DiskFormat, MachineState, Nic, VirtualMachine
@@ -96,6 +98,10 @@ class FakeFabric:
         self.obstacles: tuple[VmkeepError, ...] = ()
         """What captures would be refused for."""
 
+        self.evidence: tuple[Evidence, ...] = ()
+        """What a look at any VM sees."""
+        self.mended: list[Mend] = []
+
     # What the test does to the host
 
     def add_machine(self, name: str, sizes: Mapping[str, int]) -> str:
@@ -152,6 +158,14 @@ class FakeFabric:
 
     def list_networks(self) -> list[Network]:
         return [Network("vmkeep", "vmkeep0", "10.77.0.0/24", active=True, attached=True)]
+
+    def observe(self, vm_uuid: str) -> tuple[Evidence, ...]:
+        self.get_machine(vm_uuid)
+        return self.evidence
+
+    def mend(self, vm_uuid: str, mend: Mend) -> None:
+        self.get_machine(vm_uuid)
+        self.mended.append(mend)
 
     def capture_obstacles(
         self,

@@ -6,7 +6,7 @@ from starlette.types import ASGIApp
 from vmkeep.arm import envelope
 from vmkeep.arm.authorization import locks
 from vmkeep.arm.authorization.lock_guard import refuse_locked
-from vmkeep.arm.compute import collections, machines
+from vmkeep.arm.compute import collections, diagnosis, machines
 from vmkeep.arm.correlation import Correlation
 from vmkeep.arm.identity import discovery, token_endpoint
 from vmkeep.arm.identity.guard import TokenGuard
@@ -39,6 +39,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     locks.router,
     machines.router,
     collections.router,
+    diagnosis.router,
     networks.router,
     vaults.router,
     policies.router,

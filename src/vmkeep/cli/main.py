@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from vmkeep.cli import (
+    doctor,
     fabric,
     job,
     lock,
@@ -25,6 +26,7 @@ from vmkeep.cli.commands import group
 
 app = group("Back up, restore and diagnose running VMs on QEMU/KVM, with Azure Backup's words.")
 app.command(name="up", epilog=up.EPILOG)(up.up)
+app.command(name="doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.add_typer(vm.app, name="vm")
 app.add_typer(fabric.app, name="fabric")
 app.add_typer(vault.app, name="vault")

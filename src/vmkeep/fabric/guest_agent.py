@@ -1,5 +1,6 @@
 """qemu-guest-agent: the second way into a guest, and the one that can thaw what somebody else froze."""
 
+import base64
 import json
 from math import ceil
 from typing import Any
@@ -7,11 +8,17 @@ from typing import Any
 import libvirt
 import libvirt_qemu
 
+from vmkeep.base.clock import Clock
+from vmkeep.base.units import KIB
 from vmkeep.fabric.errors import GuestAgentRefused, GuestAgentSilent, HypervisorRefused, VmVanished
 from vmkeep.fabric.host import Domain, translate
 
 PING_TIMEOUT_S = 2
 THAW_TIMEOUT_S = 5
+COMMAND_TIMEOUT_S = 5
+ANSWER_LIMIT = 64 * KIB
+"""Characters of an answer; a longer one is refused unread."""
+LOOK_S = 0.2
 
 _SILENT = {
     getattr(libvirt, name, None)
@@ -51,13 +58,54 @@ def thaw(domain: Domain) -> int:
     return int(_command(domain, "guest-fsfreeze-thaw", timeout_s=THAW_TIMEOUT_S))
 
 
-def _command(domain: Domain, command: str, *, timeout_s: float) -> Any:  # the guest's JSON
+def run_script(domain: Domain, script: str, *, limit_s: float, clock: Clock) -> str:
+    """Run a shell script in the guest and return what it printed, whatever its exit code.
+
+    A script that has not ended within `limit_s` is left behind. Raises GuestAgentSilent, GuestAgentRefused.
+    """
+    end = clock.monotonic() + limit_s
+    arguments = {"path": "/bin/sh", "arg": ["-c", script], "capture-output": True}
+    started = _command(domain, "guest-exec", arguments, timeout_s=COMMAND_TIMEOUT_S)
+    pid = started.get("pid") if isinstance(started, dict) else None
+    if not isinstance(pid, int):
+        raise GuestAgentRefused(domain.name(), "guest-exec", "an answer without a process id")
+    while clock.monotonic() < end:
+        status = _command(domain, "guest-exec-status", {"pid": pid}, timeout_s=COMMAND_TIMEOUT_S)
+        if not isinstance(status, dict):
+            break
+        if status.get("exited") is True:
+            return _printed(status)
+        clock.sleep(LOOK_S)
+    raise GuestAgentSilent(domain.name(), "guest-exec", f"a script did not end within {limit_s:g} s")
+
+
+def _printed(status: dict[str, Any]) -> str:  # the guest's JSON
     try:
-        answer = libvirt_qemu.qemuAgentCommand(domain, json.dumps({"execute": command}), ceil(timeout_s), 0)
+        return base64.b64decode(status.get("out-data") or "").decode(errors="replace")
+    except (TypeError, ValueError):
+        return ""
+
+
+def _command(
+    domain: Domain, command: str, arguments: dict[str, object] | None = None, *, timeout_s: float
+) -> Any:  # the guest's JSON
+    question = json.dumps({"execute": command, **({"arguments": arguments} if arguments else {})})
+    try:
+        answer = libvirt_qemu.qemuAgentCommand(domain, question, ceil(timeout_s), 0)
     except libvirt.libvirtError as error:
         refused = translate(error, f"pass {command} on", vm_uuid=domain.UUIDString())
         if not isinstance(refused, HypervisorRefused):
             raise refused from error
         kind = GuestAgentSilent if error.get_error_code() in _SILENT else GuestAgentRefused
         raise kind(domain.name(), command, refused.message) from error
-    return json.loads(answer)["return"]
+    return read_answer(answer, domain.name(), command)
+
+
+def read_answer(answer: str, vm_name: str, command: str) -> Any:  # the guest's JSON
+    """Return what an answer of any guest carries. Raises GuestAgentRefused for one that is long or no answer."""
+    if len(answer) > ANSWER_LIMIT:
+        raise GuestAgentRefused(vm_name, command, f"an answer of more than {ANSWER_LIMIT} characters")
+    try:
+        return json.loads(answer)["return"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise GuestAgentRefused(vm_name, command, "an answer that is none") from error
