@@ -10,6 +10,9 @@ from vmkeep.base.clock import Clock
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.catalog import Catalog
+from vmkeep.diagnosis.evidence import Evidence, Fact, Seen
+from vmkeep.diagnosis.tree import TREE
+from vmkeep.diagnosis.verdict import Diagnosis, judge
 from vmkeep.model.disk_selection import is_selected
 from vmkeep.model.job import Job, JobError, JobOperation, JobStatus, JobTask, TaskName, TaskStatus
 from vmkeep.model.machine import AgentState, Consistency, Disk, DiskFormat, MachineState, Nic, VirtualMachine
@@ -18,7 +21,7 @@ from vmkeep.model.outlook import Outlook, OutlookLine
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint, Tier, Vault
 from vmkeep.model.restore_point import PointDisk, Warned
 from vmkeep.workflows.agreement import HostReport
-from vmkeep.workflows.errors import NotActivelyProtected, OnlyCopyInCollection
+from vmkeep.workflows.errors import NotActivelyProtected, NothingToApply, OnlyCopyInCollection
 
 GIB = 2**30
 
@@ -118,6 +121,9 @@ class FakeEngine:
     restores: list[dict[str, Any]] = field(default_factory=list)  # arguments as they came
     findings: list[Warned] = field(default_factory=list)
     """What a repair makes good."""
+    seen: dict[Fact, str] = field(default_factory=dict)
+    """What a look at any VM sees."""
+    seen_when_mended: dict[Fact, str] = field(default_factory=dict)
 
     def check_host(self, *, repair: bool) -> HostReport:
         found = self.findings
@@ -199,7 +205,12 @@ class FakeEngine:
     def diagnose(self, vm_uuid: str) -> Diagnosis:
         at = self.clock.now()
         name = vm_uuid.removeprefix("uuid-")
-        return judge(TREE, Seen(Evidence(*one, at, "recorded") for one in self.seen), vm_name=name, at=at)
+        return judge(
+            TREE,
+            Seen(Evidence(fact, value, at, "recorded") for fact, value in self.seen.items()),
+            vm_name=name,
+            at=at,
+        )
 
     def apply_remedy(self, vm_uuid: str) -> Diagnosis:
         found = self.diagnose(vm_uuid)

@@ -1,68 +1,15 @@
 """What evidence proves, and what it never proves."""
 
-from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.diagnosis.scenes import AT, HEALTHY, SCENES, SILENT, STOPPED
 from vmkeep.diagnosis.evidence import Evidence, Fact, GuestFact, HostFact, Seen, Vantage
 from vmkeep.diagnosis.tree import TREE
 from vmkeep.diagnosis.verdict import Diagnosis, Outcome, judge
-
-AT = datetime(2026, 1, 1, tzinfo=UTC)
-HEALTHY: dict[Fact, str] = {
-    HostFact.WIRE_SERVER: "serving",
-    HostFact.VM_STATE: "running",
-    HostFact.LINK: "up",
-    HostFact.AGENT_HEARD: "now",
-    HostFact.GUEST_AGENT: "answers",
-    HostFact.OBSTACLES: "none",
-    HostFact.LOCKS: "0",
-    GuestFact.AGENT_UNIT: "walinuxagent",
-    GuestFact.AGENT_ENABLED: "enabled",
-    GuestFact.AGENT_ACTIVE: "active",
-    GuestFact.AGENT_PROCESS: "SS",
-    GuestFact.PYTHON: "works",
-    GuestFact.EXTENSIONS_ENABLED: "y",
-    GuestFact.ROOT_FREE_KIB: "500000",
-    GuestFact.ROOT_MODE: "rw",
-    GuestFact.ADDRESS: "yes",
-    GuestFact.FABRIC_ROUTE: "yes",
-    GuestFact.WIRE_CONNECT: "ok",
-    GuestFact.CLOCK: str(int(AT.timestamp())),
-    GuestFact.BACKUP_CONF: "none",
-    GuestFact.DISTRIBUTION: "Debian GNU/Linux 12",
-}
-SILENT: dict[Fact, str] = {**HEALTHY, HostFact.AGENT_HEARD: "silent"}
-STOPPED: dict[Fact, str] = {
-    **SILENT,
-    GuestFact.AGENT_ACTIVE: "inactive",
-    GuestFact.AGENT_PROCESS: "none",
-}
-LIMIT = "UserErrorRpCollectionLimitReached"
-
-SCENES: dict[str, dict[Fact, str]] = {
-    "N5": {**STOPPED, HostFact.WIRE_SERVER: "no answer on virbr0"},
-    "V1": {**STOPPED, HostFact.VM_STATE: "paused"},
-    "D1": {**HEALTHY, HostFact.OBSTACLES: "UserErrorUnsupportedDiskSize"},
-    "R1": {**HEALTHY, HostFact.OBSTACLES: LIMIT, HostFact.LOCKS: "1"},
-    "R2": {**HEALTHY, HostFact.OBSTACLES: LIMIT},
-    "V3": {**HEALTHY, HostFact.OBSTACLES: "HostStorageFull"},
-    "J1": {**HEALTHY, HostFact.OBSTACLES: "UserErrorBackupOperationInProgress"},
-    "K1": {**HEALTHY, HostFact.OBSTACLES: "UserErrorKeyvaultPermissionsNotConfigured"},
-    "N3": {**SILENT, GuestFact.WIRE_CONNECT: "timeout"},
-    "N1": {**SILENT, GuestFact.ADDRESS: "none", GuestFact.WIRE_CONNECT: "unreachable"},
-    "N2": {**SILENT, GuestFact.FABRIC_ROUTE: "none", GuestFact.WIRE_CONNECT: "unreachable"},
-    "A1": {**STOPPED, GuestFact.AGENT_UNIT: "none"},
-    "A6": {**SILENT, GuestFact.ROOT_FREE_KIB: "0"},
-    "A7": {**HEALTHY, GuestFact.CLOCK: "0"},
-    "A4": {**STOPPED, GuestFact.PYTHON: "broken"},
-    "A2": STOPPED,
-    "A5": {**SILENT, GuestFact.EXTENSIONS_ENABLED: "n"},
-    "A3": {**SILENT, GuestFact.AGENT_PROCESS: "ST"},
-    "X3": {**HEALTHY, GuestFact.BACKUP_CONF: "utf-16"},
-}
 
 
 def diagnose(facts: dict[Fact, str]) -> Diagnosis:
@@ -120,3 +67,9 @@ def test_of_two_causes_that_hold_the_first_is_proven(one: str, other: str) -> No
 def test_every_leaf_has_an_id_of_its_own_and_a_remedy() -> None:
     assert len({cause.id for cause in TREE}) == len(TREE)
     assert all(cause.remedy and cause.title for cause in TREE)
+
+
+def test_every_leaf_is_explained_on_the_page_of_causes() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/errors/causes.md").read_text()
+    headings = [line.split()[1] for line in page.splitlines() if line.startswith("### ")]
+    assert sorted(headings) == sorted(cause.id for cause in TREE)
