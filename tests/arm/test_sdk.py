@@ -21,15 +21,22 @@ from azure.mgmt.recoveryservices.models import Sku, Vault, VaultProperties
 from azure.mgmt.recoveryservicesbackup import RecoveryServicesBackupClient
 from azure.mgmt.recoveryservicesbackup.models import (
     AzureIaaSComputeVMProtectedItem,
+    AzureIaaSVMProtectionPolicy,
     BackupRequestResource,
     BackupStatusRequest,
+    DailyRetentionSchedule,
     DiskExclusionProperties,
     ExtendedProperties,
+    HourlySchedule,
     IaasVMBackupRequest,
     IaasVMRestoreRequest,
+    LongTermRetentionPolicy,
     PreValidateEnableBackupRequest,
     ProtectedItemResource,
+    ProtectionPolicyResource,
     RestoreRequestResource,
+    RetentionDuration,
+    SimpleSchedulePolicyV2,
 )
 from azure.mgmt.resource.locks import ManagementLockClient
 from azure.mgmt.resource.locks.models import ManagementLockObject
@@ -167,6 +174,40 @@ def test_sdk_stops_resumes_and_deletes(sdk: Sdk) -> None:
     sdk.vaults.begin_delete(GROUP, "main").result()
     with pytest.raises(ResourceNotFoundError):
         sdk.vaults.get(GROUP, "main")
+
+
+def test_sdk_makes_changes_lists_and_deletes_policies(sdk: Sdk) -> None:
+    sdk.create_vault()
+    policies = sdk.backup.protection_policies
+    duration = RetentionDuration(count=30, duration_type="Days")
+    window = HourlySchedule(
+        interval=4,
+        schedule_window_start_time=datetime(2026, 1, 1, 8, tzinfo=UTC),
+        schedule_window_duration=12,
+    )
+    wanted = AzureIaaSVMProtectionPolicy(
+        policy_type="V2",
+        schedule_policy=SimpleSchedulePolicyV2(schedule_run_frequency="Hourly", hourly_schedule=window),
+        retention_policy=LongTermRetentionPolicy(
+            daily_schedule=DailyRetentionSchedule(retention_duration=duration)
+        ),
+        instant_rp_retention_range_in_days=30,
+        time_zone="Pacific Standard Time",
+    )
+    policies.create_or_update("main", GROUP, "often", ProtectionPolicyResource(properties=wanted))
+    shown = policies.get("main", GROUP, "often")
+    assert shown.properties.time_zone == "Pacific Standard Time"
+    shown.properties.schedule_policy.hourly_schedule.interval = 5
+    with pytest.raises(HttpResponseError, match="4, 6, 8, 12 or 24"):
+        policies.create_or_update("main", GROUP, "often", shown)
+    shown.properties.schedule_policy.hourly_schedule.interval = 6
+    policies.create_or_update("main", GROUP, "often", shown)
+    names = [policy.name for policy in sdk.backup.backup_policies.list("main", GROUP)]
+    assert names == ["DefaultPolicy", "EnhancedPolicy", "often"]
+    sdk.protect()
+    with pytest.raises(HttpResponseError, match="protected items use it"):
+        policies.begin_delete("main", GROUP, "DefaultPolicy").result()
+    policies.begin_delete("main", GROUP, "often").result()
 
 
 def test_sdk_selects_disks(sdk: Sdk) -> None:

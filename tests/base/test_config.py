@@ -14,6 +14,7 @@ class Settings:
     folder: Annotated[Path, "What."] = Path("/var")
     pause: Annotated[float, "How long."] = 1.5
     name: Annotated[str, "Who."] = ""
+    loud: Annotated[bool, "Whether."] = True
 
 
 def read(file: Path | None = None, environ: dict[str, str] | None = None, **flags: object) -> Settings:
@@ -30,6 +31,16 @@ def test_flags_weigh_more_than_the_environment_and_that_more_than_the_file(tmp_p
 def test_without_anything_the_defaults_hold() -> None:
     assert read() == Settings()
     assert describe(Settings)[0] == ("port", "8443", "Where.")
+    assert describe(Settings)[-1] == ("loud", "true", "Whether.")
+
+
+def test_yes_and_no_are_true_and_false_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "vmkeep.toml"
+    file.write_text("loud = false")
+    assert not read(file).loud
+    assert not read(environ={"VMKEEP_LOUD": "False"}).loud
+    with pytest.raises(InvalidValue, match="VMKEEP_LOUD"):
+        read(environ={"VMKEEP_LOUD": "maybe"})
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_one(tmp_path: Path) -> None:

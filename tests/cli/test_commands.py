@@ -215,7 +215,8 @@ def test_with_several_vaults_one_must_be_named(vmkeep: Vmkeep) -> None:
     vmkeep("protection", "backup-now", "--vm", "web01")
     assert "every 4 hours" in vmkeep("policy", "show", "EnhancedPolicy", "--vault", "other").output
     assert re.search(
-        r"DefaultPolicy +V1 +daily +2 days +30 days", vmkeep("policy", "list", "--vault", "main").output
+        r"DefaultPolicy +V1 +daily 02:30 +UTC +2 days +30 days",
+        vmkeep("policy", "list", "--vault", "main").output,
     )
 
 

@@ -60,6 +60,23 @@ def test_vm_starts_again_after_a_capture_and_is_captured_again(
     check_goes_on(fabric, vm, tmp_path)
 
 
+def test_restore_point_is_read_to_its_end_when_qemu_dies_meanwhile(
+    fabric: Fabric, vm: IdleVm, tmp_path: Path
+) -> None:
+    vm.write("-P 1 1M 1M")
+    written = vm.content(tmp_path / "written")
+    point = capture(fabric, vm.uuid, "p1")
+    with fabric.sources(point, since=None) as disks:
+        assert all(list(source.extents()) for source in disks.disks)  # reading has begun
+        vm.kill_qemu()
+        for source, disk in zip(disks.disks, point.disks, strict=True):
+            apply(source, tmp_path / disk.name)
+            assert reads_as(disk, tmp_path / disk.name)
+    vm.domain.create()
+    qemu_img("compare", "-f", "raw", "-F", "raw", written, vm.content(tmp_path / "after"))
+    check_goes_on(fabric, vm, tmp_path)
+
+
 @pytest.mark.parametrize(("layer", "moment"), list(itertools.product(("active", "inner"), MERGE_MOMENTS)))
 def test_vm_starts_again_after_a_merge_and_the_merge_is_finished(
     vm: IdleVm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer: str, moment: str

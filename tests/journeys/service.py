@@ -78,8 +78,8 @@ class RunningService:
 
     @property
     def environment(self) -> dict[str, str]:
-        own = {"VMKEEP_STATE_DIR": str(self.state_dir), "VMKEEP_PORT": "0", **self.settings}
-        return {**os.environ, **own}
+        own = {"VMKEEP_STATE_DIR": str(self.state_dir), "VMKEEP_PORT": "0", "VMKEEP_SCHEDULES": "false"}
+        return {**os.environ, **own, **self.settings}
 
     def start(self) -> None:
         """Start the service; return when it says it is ready."""

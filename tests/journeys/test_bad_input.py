@@ -63,7 +63,7 @@ def test_wrong_requests_are_refused_by_name_and_leave_nothing(
     backs_up(protected, guest)
 
 
-def test_lost_repository_and_lost_key_fail_the_backup_until_they_are_back(
+def test_lost_repository_fails_the_backup_and_a_lost_key_the_start_until_they_are_back(
     protected: RunningService, guest: Guest
 ) -> None:
     vaults = protected.state_dir / "vaults"
@@ -80,11 +80,9 @@ def test_lost_repository_and_lost_key_fail_the_backup_until_they_are_back(
     key = protected.state_dir / "master.key"
     protected.stop()
     kept = key.rename(key.with_name("kept.key"))
-    protected.start()
-    locked = protected.backup_now(guest.name)
-    assert (locked.status, locked.error) == ("Failed", "WrongKey")
-    assert str(key) in locked.message
-    protected.stop()
+    refused = protected.run("up")
+    assert (refused.code, key.exists()) == (1, False), "a new key could not open the vault"
+    assert f"the master key {key} is missing" in refused.err
     kept.replace(key)
     protected.start()
     wait_for_agent(protected, guest)

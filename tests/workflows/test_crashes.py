@@ -18,6 +18,7 @@ from vmkeep.base.clock import FakeClock, SystemClock
 from vmkeep.model.job import Job, JobOperation, JobStatus, TaskName
 from vmkeep.model.machine import Consistency, DiskFormat
 from vmkeep.model.protection import ProtectedItem, Tier
+from vmkeep.workflows.scheduler import run_id
 
 START = Callable[[World, ProtectedItem, Path], Job]
 
@@ -64,6 +65,14 @@ CREATE_PHASES = [
 
 def start_backup(world: World, item: ProtectedItem, _folder: Path) -> Job:
     return world.engine.start_backup(item, reason="test")
+
+
+def start_scheduled_backup(world: World, item: ProtectedItem, _folder: Path) -> Job:
+    due = world.clock.now()
+    world.catalog.note_due_runs({item.id: due}, looked_until=due)
+    world.engine.scheduler.look()
+    world.wait_until(lambda: world.catalog.find_job(run_id(item.id, due)) is not None)
+    return world.catalog.get_job(run_id(item.id, due))
 
 
 def start_cancelled_backup(world: World, item: ProtectedItem, _folder: Path) -> Job:
@@ -166,6 +175,21 @@ def test_killed_backup_completes_at_the_next_start(tmp_path: Path, phase: str) -
         assert newest.consistency is (Consistency.CRASH if cut_short else Consistency.FILE_SYSTEM)
         disk = world.repository(item).manifest(newest.manifest_id).disks[0]
         assert set(disk.chunks) == {"0", "5", "9"}
+        assert_undamaged(world, item)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["Begin: done", "Begin: journaled", "capture: complete", "ingest: stored"])
+def test_killed_scheduled_backup_completes_at_the_next_start_and_runs_once(
+    tmp_path: Path, phase: str
+) -> None:
+    kill_at(tmp_path, start_scheduled_backup, phase)
+    with started_again(tmp_path) as (world, item, job):
+        assert item
+        assert job.status is JobStatus.COMPLETED
+        world.engine.scheduler.look()
+        assert world.catalog.list_due_runs() == {}
+        assert len(world.catalog.list_jobs(item_id=item.id)) == 2
         assert_undamaged(world, item)
 
 

@@ -112,6 +112,15 @@ def test_dead_workers_claim_blocks_for_a_minute_only(world: World) -> None:
     assert (ended.status, ended.error.code) == (JobStatus.FAILED, "JobInterrupted")
 
 
+def test_dead_workers_claim_can_be_ended_before_anybody_is_refused(world: World) -> None:
+    dead = left_behind(world, world.protect())
+    world.engine.end_dead_jobs()
+    assert world.catalog.get_job(dead.id).status is JobStatus.IN_PROGRESS
+    advance(world, timedelta(seconds=LIMITS.claim_s))
+    world.engine.end_dead_jobs()
+    assert world.catalog.get_job(dead.id).status is JobStatus.FAILED
+
+
 def test_job_that_runs_blocks_however_long_it_takes(world: World) -> None:
     item = world.protect()
     refused: list[OperationInProgress] = []

@@ -25,6 +25,7 @@ LIMITS = Limits(
     prune_grace=timedelta(0),
     upkeep_pause_s=0.1,
     upkeep_look_s=0.05,
+    schedule_look="* * * * * *",
 )
 
 

@@ -65,7 +65,11 @@ def load(
 def describe(kind: type) -> list[tuple[str, str, str]]:
     """Return (name, default, help) of every setting, for documentation."""
     helps = get_type_hints(kind, include_extras=True)
-    return [(one.name, str(one.default), helps[one.name].__metadata__[0]) for one in fields(kind)]
+    return [(one.name, _show(one.default), helps[one.name].__metadata__[0]) for one in fields(kind)]
+
+
+def _show(default: object) -> str:
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def _read(file: Path) -> dict[str, Any]:  # TOML values
@@ -100,7 +104,15 @@ def _text(value: object) -> str:
     return value
 
 
+def _yes_or_no(value: object) -> bool:
+    words = {"true": True, "false": False}
+    if str(value).lower() not in words:
+        raise ValueError("true or false is wanted")
+    return words[str(value).lower()]
+
+
 _CONVERT: dict[type, Callable[[Any], object]] = {  # raw TOML, environment or flag values
+    bool: _yes_or_no,
     str: _text,
     int: _number,
     float: float,

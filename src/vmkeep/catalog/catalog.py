@@ -2,6 +2,7 @@
 
 from vmkeep.base.clock import Clock
 from vmkeep.catalog.database import Database
+from vmkeep.catalog.due_runs import DueRunRecords
 from vmkeep.catalog.items import ItemRecords
 from vmkeep.catalog.jobs import JobRecords
 from vmkeep.catalog.locks import LockRecords
@@ -16,6 +17,7 @@ class Catalog(
     ItemRecords,
     RecoveryPointRecords,
     JobRecords,
+    DueRunRecords,
     SettingRecords,
     LockRecords,
 ):

@@ -6,7 +6,7 @@ from datetime import datetime
 from operator import eq, ge, le
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Connection, Select, insert, or_, select, update
+from sqlalchemy import Connection, Select, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from vmkeep.catalog.errors import JobNotFound, JobNotInProgress, OperationInProgress
@@ -63,11 +63,10 @@ class JobRecords(Records):
 
     def get_job(self, job_id: str) -> Job:
         """Return a job; raises JobNotFound."""
-        with self._database.reading() as connection:
-            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().first()
-        if row is None:
+        job = self.find_job(job_id)
+        if job is None:
             raise JobNotFound(job=job_id)
-        return Job(**row)
+        return job
 
     def list_jobs(
         self,
@@ -92,6 +91,17 @@ class JobRecords(Records):
         query = select(jobs).where(*wanted).order_by(jobs.c.started.desc(), jobs.c.id)
         with self._database.reading() as connection:
             return [Job(**row) for row in connection.execute(query).mappings()]
+
+    def find_job(self, job_id: str) -> Job | None:
+        """Return a job, or None."""
+        with self._database.reading() as connection:
+            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().first()
+        return Job(**row) if row else None
+
+    def delete_jobs_before(self, moment: datetime) -> int:
+        """Forget the jobs that ended before a moment; returns how many."""
+        with self._database.writing() as connection:
+            return connection.execute(delete(jobs).where(jobs.c.ended < moment)).rowcount
 
     def update_job(self, job_id: str, **changes: Unpack[JobChanges]) -> Job:
         """Change a job and return it; raises JobNotFound."""

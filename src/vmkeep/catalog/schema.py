@@ -159,6 +159,13 @@ Index(
     "jobs_one_running_per_item", jobs.c.item_id, unique=True, sqlite_where=_RUNNING, postgresql_where=_RUNNING
 )
 
+due_runs = Table(
+    "due_runs",
+    metadata,
+    Column("item_id", ForeignKey(items.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("due", UtcTime, nullable=False),
+)
+
 settings = Table(
     "settings",
     metadata,

@@ -9,6 +9,7 @@ import typer
 from vmkeep.cli import (
     doctor,
     fabric,
+    item,
     job,
     lock,
     policy,
@@ -32,6 +33,7 @@ app.add_typer(fabric.app, name="fabric")
 app.add_typer(vault.app, name="vault")
 app.add_typer(policy.app, name="policy")
 app.add_typer(protection.app, name="protection")
+app.add_typer(item.app, name="item")
 app.add_typer(job.app, name="job")
 app.add_typer(recoverypoint.app, name="recoverypoint")
 app.add_typer(restore.app, name="restore")

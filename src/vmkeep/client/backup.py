@@ -84,6 +84,10 @@ class Backup:
         """Return a vault's policies."""
         return list(self.session.list(f"{vault['id']}/backupPolicies"))
 
+    def put_policy(self, vault: Json, name: str, properties: Json) -> Json:
+        """Make or replace a policy, and return it."""
+        return self.session.put(f"{vault['id']}/backupPolicies/{name}", {"properties": properties})
+
     def items(self, vault: Json) -> list[Json]:
         """Return the protected items of a vault."""
         return list(self.session.list(f"{vault['id']}/backupProtectedItems"))

@@ -1,6 +1,7 @@
 """Comparing the journal with what is really on the host."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import libvirt
 
 from vmkeep.fabric.chain import block_indexes, is_layer, paths, same
 from vmkeep.fabric.domain_xml import list_disks, parse
-from vmkeep.fabric.errors import JournalUnreadable
+from vmkeep.fabric.errors import JournalUnreadable, VmVanished
 from vmkeep.fabric.host import Domain, Host, translated
 from vmkeep.fabric.layer_use import is_empty_layer, is_open, readable_chains
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState, written_files
@@ -35,7 +36,9 @@ class Checker:
             used |= _recorded(records)
             found += [warned for record in records for warned in _check_record(record.unstamped(folding))]
         for domain in self.host.list_domains():
-            named = set(_named_files(domain))
+            named: set[str] = set()
+            with suppress(VmVanished):
+                named.update(_named_files(domain))
             used |= named
             found += [
                 Warned("DiskVanished", f"VM '{domain.name()}' cannot start: {path} does not exist")

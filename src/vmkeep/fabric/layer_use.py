@@ -4,15 +4,17 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import libvirt
 import structlog
 
 from vmkeep.base.errors import VmkeepError
 from vmkeep.fabric.chain import Chain, Image, block_indexes, paths
 from vmkeep.fabric.domain_xml import list_disks, parse
-from vmkeep.fabric.errors import LayerInUse
+from vmkeep.fabric.errors import ImageUnreadable, LayerInUse, VmVanished
 from vmkeep.fabric.extents import map_images
 from vmkeep.fabric.fold import active_chain, name_at_next_start
 from vmkeep.fabric.host import Domain, Host, translated
@@ -40,9 +42,10 @@ class LayerUser:
 def find_user(host: Host, path: str) -> LayerUser | None:
     """Return the VM's disk that needs a file, or None. Raises HypervisorUnreachable."""
     for domain in host.list_domains():
-        for disk, chain in readable_chains(domain):
-            if path in paths(chain):
-                return LayerUser(domain, disk, chain)
+        with suppress(VmVanished):
+            for disk, chain in readable_chains(domain):
+                if path in paths(chain):
+                    return LayerUser(domain, disk, chain)
     return None
 
 
@@ -67,16 +70,22 @@ def is_open(path: str) -> bool:
         start, length = _QEMU_LOCKS
         asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, start, length, 0)
         found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
+    except OSError as error:  # a file system without locks: QEMU has none there either
+        log.debug("fabric.layer.no_locks", path=path, error=str(error))
+        return False
     finally:
         os.close(descriptor)
     return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
 
 
 def is_empty_layer(path: str) -> bool:
-    """Whether nothing was ever written to a layer, or there is none. Raises ImageUnreadable."""
+    """Whether nothing was ever written to a layer, or there is none; what cannot be read counts as written."""
     if not Path(path).exists() or Path(path).stat().st_size == 0:
         return True
-    return len(map_images([Image(path, DiskFormat.QCOW2, 0)], size_bytes=_ANY_SIZE)) == 0
+    try:
+        return len(map_images([Image(path, DiskFormat.QCOW2, 0)], size_bytes=_ANY_SIZE)) == 0
+    except ImageUnreadable:
+        return False
 
 
 def remove_layer(path: str) -> None:
@@ -107,5 +116,6 @@ def refuse_unnamed_layers(host: Host, domain: Domain, records: Iterable[PointRec
 def _named_files(host: Host) -> Iterator[str]:
     """Yield every file that libvirt knows a running VM to use."""
     for domain in host.list_domains(running=True):
-        for disk in parse(domain.XMLDesc()).findall("devices/disk"):
-            yield from block_indexes(disk)
+        with suppress(libvirt.libvirtError):  # stopped meanwhile
+            for disk in parse(domain.XMLDesc()).findall("devices/disk"):
+                yield from block_indexes(disk)

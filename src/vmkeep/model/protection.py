@@ -6,8 +6,11 @@ from enum import StrEnum
 from typing import Any
 
 from vmkeep.model.disk_selection import DiskSelection
+from vmkeep.model.keeping import Retention
 from vmkeep.model.machine import Consistency
+from vmkeep.model.policy_terms import read_retention, read_schedule
 from vmkeep.model.restore_point import PointDisk, RestorePoint, Warned
+from vmkeep.model.schedule import Schedule
 
 
 class Tier(StrEnum):
@@ -66,10 +69,14 @@ class Policy:
         return int(self.properties.get("instantRpRetentionRangeInDays") or 2)
 
     @property
-    def vault_days(self) -> int:
-        """Days a recovery point is kept in the vault tier by the daily rule."""
-        daily = (self.properties.get("retentionPolicy") or {}).get("dailySchedule") or {}
-        return int((daily.get("retentionDuration") or {}).get("count") or 30)
+    def schedule(self) -> Schedule | None:
+        """When backups are due; None: never by themselves. Raises InvalidPolicy."""
+        return read_schedule(self.properties) if self.properties.get("schedulePolicy") else None
+
+    @property
+    def retention(self) -> Retention:
+        """How long points stay in the vault; raises InvalidPolicy."""
+        return read_retention(self.properties)
 
 
 @dataclass(frozen=True, slots=True)

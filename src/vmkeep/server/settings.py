@@ -26,6 +26,7 @@ class Settings:
     restore_dir: Annotated[
         str, "Folder for disks of restored VMs; empty means restored/ below state_dir."
     ] = ""
+    schedules: Annotated[bool, "Whether backups and upkeep start by themselves when policies say so."] = True
     transfers: Annotated[int, "How many transfers to or from vaults may run at once."] = 2
     freeze_limit_s: Annotated[float, "Seconds after which the host thaws a guest that is still frozen."] = (
         10.0

@@ -50,7 +50,7 @@ def assemble(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Part
             restored_dir=restored,
             place=CollectionPlace(ensure_installation(catalog).subscription, settings.location),
         )
-        engine.launch()
+        engine.launch(schedules=settings.schedules)
         stack.callback(engine.close)
         yield Parts(catalog=catalog, engine=engine, fabric=fabric, repositories=repositories)
 

@@ -38,6 +38,7 @@ from vmkeep.workflows.outlook import look
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import FabricPort, RepositoryPort
 from vmkeep.workflows.restore import RestoreDisks, RestoreVm
+from vmkeep.workflows.scheduler import Scheduler
 from vmkeep.workflows.upkeep import DISCARD, EXPIRE, PRUNE, Upkeep, discard_unreferenced
 
 log = structlog.get_logger()
@@ -91,19 +92,42 @@ class Engine:
             "delete-item-data": DeleteItemData(self._pillars),
             "delete-restore-points": DeleteRestorePoints(self._pillars),
         }
-        self._journal = Journal(dbos_url, upkeep_look_s=self._pillars.limits.upkeep_look_s, on_step=on_step)
-        for name, kind in self._kinds.items():
-            self._journal.register(name, self._workflow(kind))
+        self._journal = Journal(
+            dbos_url,
+            upkeep_look_s=self._pillars.limits.upkeep_look_s,
+            scheduled_at_once=self._pillars.limits.scheduled_at_once,
+            on_step=on_step,
+        )
+        workflows = {name: self._workflow(kind) for name, kind in self._kinds.items()}
+        for name, workflow in workflows.items():
+            self._journal.register(name, workflow)
         Upkeep(self._pillars, self._journal)
+        self.scheduler = Scheduler(
+            self._pillars,
+            self._journal,
+            create_job=self._create_backup,
+            backup=workflows["backup"],
+            end_dead_jobs=self.end_dead_jobs,
+        )
 
-    def launch(self) -> None:
-        """Begin to work; jobs that the last process left are taken up, or ended when they cannot be."""
-        left = [job for job in self._catalog.list_jobs() if job.status.running]
+    def launch(self, *, schedules: bool = False) -> None:
+        """Begin to work; jobs that the last process left are taken up, or ended when they cannot be.
+
+        With `schedules`, backups start by themselves when their policies say so.
+        """
         self._journal.launch()
-        for job in left:
-            state = self._journal.find_state(job.id)
-            if state is None or not state.alive:
-                self._abandon(job, _why_dead(state))
+        self.end_dead_jobs(claim_s=0)
+        if schedules:
+            self._journal.repeat(self._pillars.limits.schedule_look, self.scheduler.plan)
+
+    def end_dead_jobs(self, *, claim_s: float | None = None) -> None:
+        """End jobs that no workflow carries on and that were created `claim_s` ago or earlier, `Limits.claim_s` unless told.
+
+        Can be called at any time, and from time to time: such a job stands in the way of its VM's other ones.
+        """
+        for job in self._catalog.list_jobs():
+            if job.status.running:
+                self._end_if_dead(job, self._pillars.limits.claim_s if claim_s is None else claim_s)
 
     def close(self) -> None:
         """Stop working. Running jobs are taken up at the next launch."""
@@ -230,9 +254,19 @@ class Engine:
     def _start(
         self, name: str, item: ProtectedItem, reason: str, arguments: Arguments, properties: dict[str, str]
     ) -> Job:
+        job = self._create_job(new_guid(), name, item, reason, properties)
+        self._journal.start(job.id, name, arguments)
+        return job
+
+    def _create_backup(self, item: ProtectedItem, job_id: str, reason: str) -> Job:
+        return self._create_job(job_id, "backup", item, reason, {})
+
+    def _create_job(
+        self, job_id: str, name: str, item: ProtectedItem, reason: str, properties: dict[str, str]
+    ) -> Job:
         kind = self._kinds[name]
         job = Job(
-            id=new_guid(),
+            id=job_id,
             vault_id=item.vault_id,
             operation=kind.operation,
             status=JobStatus.IN_PROGRESS,
@@ -245,7 +279,6 @@ class Engine:
         )
         self._create(job)
         log.info("job.started", job=job.id, operation=job.operation, item=job.item_name, reason=reason)
-        self._journal.start(job.id, name, arguments)
         return job
 
     def _create(self, job: Job) -> None:
@@ -253,15 +286,15 @@ class Engine:
         try:
             self._catalog.create_job(job)
         except OperationInProgress as refused:
-            if not self._end_if_dead(self._catalog.get_job(refused.job)):
+            if not self._end_if_dead(self._catalog.get_job(refused.job), self._pillars.limits.claim_s):
                 raise
             self._catalog.create_job(job)
 
-    def _end_if_dead(self, job: Job) -> bool:
+    def _end_if_dead(self, job: Job, claim_s: float) -> bool:
         """End a job that nobody carries on; return whether it was one."""
         state = self._journal.find_state(job.id)
         age = self._clock.now() - job.started
-        if (state and state.alive) or age.total_seconds() < self._pillars.limits.claim_s:
+        if (state and state.alive) or age.total_seconds() < claim_s:
             return False
         self._abandon(job, _why_dead(state))
         return True

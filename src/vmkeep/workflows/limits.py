@@ -12,6 +12,14 @@ class Limits:
 
     transfers_at_once: int = 2
     """Transfers running at the same time on one host; the others wait."""
+    scheduled_at_once: int = 4
+    """Scheduled backups running at the same time on one host: two carry data, two freeze and wait behind them."""
+    schedule_look: str = "* * * * *"
+    """When schedules are looked at, as a cron line in UTC; with six fields the first is the second."""
+    jobs_kept: timedelta = timedelta(days=183)
+    """How long ended jobs stay in the list, as in Azure Backup."""
+    journal_kept: timedelta = timedelta(days=7)
+    """How long ended workflows stay in the journal."""
     disk_bytes: int = 4095 * GIB
     """Largest disk that is backed up; Azure Backup's own limit of the year that its error names."""
     disks: int = 33

@@ -21,7 +21,7 @@ from vmkeep.workflows.restore_point_locks import locks_on_restore_points
 
 log = structlog.get_logger()
 
-EXPIRE, REMOVE, PRUNE, DISCARD = "expire", "remove", "prune", "discard"
+EXPIRE, REMOVE, PRUNE, DISCARD, CLEAN = "expire", "remove", "prune", "discard", "clean"
 _GAVE_WAY = "WorkCancelled"
 
 
@@ -32,7 +32,13 @@ class Upkeep:
         self._pillars = pillars
         self._catalog = pillars.catalog
         self._journal = journal
-        workflows = {EXPIRE: self.expire, REMOVE: self.remove, PRUNE: self.prune, DISCARD: self.discard}
+        workflows = {
+            EXPIRE: self.expire,
+            REMOVE: self.remove,
+            PRUNE: self.prune,
+            DISCARD: self.discard,
+            CLEAN: self.clean,
+        }
         for name, workflow in workflows.items():
             journal.register(name, workflow)
 
@@ -61,6 +67,17 @@ class Upkeep:
             "Discard", lambda: self._try("discard", lambda: self._discard(**arguments["capture"]))
         ):
             self._again(workflow_id, DISCARD, {**arguments, "attempt": attempt + 1}, attempt)
+
+    def clean(self, _workflow_id: str, _arguments: Arguments) -> None:
+        """Forget jobs and workflows that ended long ago."""
+        self._journal.step("Clean", lambda: self._try("clean", self._clean))
+
+    def _clean(self) -> bool:
+        limits, now = self._pillars.limits, self._pillars.clock.now()
+        jobs = self._catalog.delete_jobs_before(now - limits.jobs_kept)
+        workflows = self._journal.delete_ended(before=now - limits.journal_kept)
+        log.info("upkeep.cleaned", jobs=jobs, workflows=workflows)
+        return True
 
     def _remove_all(self, workflow_id: str, removals: list[Json], *, attempt: int) -> None:
         left = [data for data in removals if not self._step(Removal.from_json(data))]

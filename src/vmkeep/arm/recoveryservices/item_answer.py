@@ -1,11 +1,14 @@
 """A protected item as ARM shows it."""
 
+from datetime import datetime
+
 from vmkeep.arm.members import Json
 from vmkeep.arm.names import MACHINES, VAULTS, item_id, policy_id
 from vmkeep.arm.recoveryservices.disk_selection import show_selection
 from vmkeep.arm.recoveryservices.scope import machine_of
 from vmkeep.arm.service import Service
 from vmkeep.arm.wire_time import find_time
+from vmkeep.model.errors import InvalidPolicy
 from vmkeep.model.lock import Change, locks_against
 from vmkeep.model.protection import ProtectedItem, Vault
 from vmkeep.workflows.errors import name_locks
@@ -31,7 +34,7 @@ def show_item(here: Service, vault: Vault, item: ProtectedItem) -> Json:
             "vaultId": vault_id,
             "policyId": _policy(vault_id, item),
             "policyName": item.policy_name,
-            "policyType": "V1",
+            "policyType": _find_policy(here, item).get("policyType", "V1"),
             "protectionState": item.state.value,
             "lastBackupStatus": item.last_backup_status or None,
             "lastBackupTime": find_time(item.last_backup),
@@ -41,9 +44,26 @@ def show_item(here: Service, vault: Vault, item: ProtectedItem) -> Json:
             "softDeleteRetentionPeriod": 0,
             "softDeleteRetentionPeriodInDays": 0,
             "extendedProperties": show_selection(item.disk_selection),
+            "vmkeep": {"nextBackup": find_time(_find_next_backup(here, item))},
             **_health(here, item),
         },
     }
+
+
+def _find_policy(here: Service, item: ProtectedItem) -> Json:
+    """Return the properties of the item's policy; empty when it has none."""
+    return here.catalog.get_policy(item.vault_id, item.policy_name).properties if item.policy_name else {}
+
+
+def _find_next_backup(here: Service, item: ProtectedItem) -> datetime | None:
+    """Return when the item is due next; None when it never is by itself."""
+    if item.state.stopped or not item.policy_name:
+        return None
+    try:
+        schedule = here.catalog.get_policy(item.vault_id, item.policy_name).schedule
+    except InvalidPolicy:
+        return None
+    return schedule.next_due(here.clock.now()) if schedule else None
 
 
 def _policy(vault_id: str, item: ProtectedItem) -> str:

@@ -3,7 +3,9 @@
 from typing import Any
 
 from vmkeep.arm.errors import BadRequestBody
-from vmkeep.arm.members import Json, member
+from vmkeep.arm.members import Json
+from vmkeep.model.errors import InvalidPolicy
+from vmkeep.model.policy_terms import check_terms
 
 _SPELLINGS = {
     "instantrpdetails": "instantRPDetails",
@@ -38,9 +40,10 @@ def read_policy(properties: Json) -> Json:
     for name in ("schedulePolicy", "retentionPolicy"):
         if not isinstance(tidy.get(name), dict):
             raise BadRequestBody(why=f"properties.{name} is missing")
-    count = member(tidy, "retentionPolicy", "dailySchedule", "retentionDuration", "count")
-    if count is not None and count < 1:
-        raise BadRequestBody(why="retention must be at least one day")
+    try:
+        check_terms(tidy)
+    except InvalidPolicy as error:
+        raise BadRequestBody(why=str(error)) from error
     return tidy
 
 
