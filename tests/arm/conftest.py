@@ -18,6 +18,9 @@ from vmkeep.arm.operations import FinishedOperations
 from vmkeep.arm.service import Service
 from vmkeep.base.clock import FakeClock
 from vmkeep.catalog import Catalog
+from vmkeep.keyvault import LocalKeyring
+from vmkeep.keyvault.database import Database
+from vmkeep.keyvault.key_vaults import KeyVaults
 
 SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
 TENANT = "22222222-2222-2222-2222-222222222222"
@@ -74,11 +77,13 @@ def service(tmp_path: Path, clock: FakeClock) -> Iterator[Service]:
     catalog = Catalog(f"sqlite:///{tmp_path}/catalog.db", clock)
     clients = Clients(catalog, clock)
     clients.put(CLIENT, SECRET)
+    database = Database(tmp_path / "keyvault.db")
     yield Service(
         catalog=catalog,
         engine=FakeEngine(catalog, clock),
         fabric=FakeFabric(),
         repositories=FakeRepositories(tmp_path),
+        key_vaults=KeyVaults(database, LocalKeyring(tmp_path / "master.key"), clock),
         clock=clock,
         tokens=TokenIssuer(key=ECKey.generate_key("P-256"), tenant=TENANT, clock=clock),
         clients=clients,
@@ -87,6 +92,7 @@ def service(tmp_path: Path, clock: FakeClock) -> Iterator[Service]:
         resource_group="local",
         location="local",
     )
+    database.close()
     catalog.close()
 
 

@@ -13,6 +13,7 @@ from vmkeep.catalog import Catalog
 from vmkeep.diagnosis.evidence import Evidence, Fact, Seen
 from vmkeep.diagnosis.tree import TREE
 from vmkeep.diagnosis.verdict import Diagnosis, judge
+from vmkeep.keyvault.key_id import KeyId
 from vmkeep.model.disk_selection import is_selected
 from vmkeep.model.job import Job, JobError, JobOperation, JobStatus, JobTask, TaskName, TaskStatus
 from vmkeep.model.machine import AgentState, Consistency, Disk, DiskFormat, MachineState, Nic, VirtualMachine
@@ -294,9 +295,14 @@ class FakeEngine:
 class FakeRepositories:
     folder: Path
     problems: list[str] = field(default_factory=list)
+    keys: dict[str, KeyId | None] = field(default_factory=dict)
 
-    def create(self, vault_id: str, url: str) -> NewRepository:
+    def create(self, vault_id: str, url: str, key: KeyId | None = None) -> NewRepository:
+        self.keys[vault_id] = key
         return NewRepository(url or f"file://{self.folder}/{vault_id}", b"wrapped")
+
+    def wrap_anew(self, vault: Vault, key: KeyId | None) -> None:
+        self.keys[vault.id] = key
 
     def check(self, vault: Vault, *, read_data: bool) -> dict[str, Any]:  # JSON values
         return {

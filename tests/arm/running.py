@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from tests.arm.fakes import FakeEngine, FakeFabric, FakeRepositories
 from vmkeep.base.clock import Clock, SystemClock
@@ -14,6 +15,9 @@ from vmkeep.catalog import Catalog
 from vmkeep.client.backup import Backup
 from vmkeep.client.credentials import read_credentials
 from vmkeep.client.session import Session
+from vmkeep.keyvault import LocalKeyring
+from vmkeep.keyvault.database import Database
+from vmkeep.keyvault.key_vaults import KeyVaults
 from vmkeep.server.parts import Parts
 from vmkeep.server.service import ReadyService, open_service
 from vmkeep.server.settings import Settings
@@ -26,13 +30,19 @@ class Running:
     fabric: FakeFabric
     repositories: FakeRepositories
     catalog: Catalog
+    key_vaults: KeyVaults
+    logs: list[EventDict]
+    """What was logged, from the debug level on."""
 
 
 @contextmanager
 def fake_parts(_settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Parts]:
     catalog = Catalog(f"sqlite:///{state_dir}/catalog.db", clock)
     engine = FakeEngine(catalog, clock)
-    yield Parts(catalog, engine, FakeFabric(), FakeRepositories(state_dir))
+    database = Database(state_dir / "keyvault.db")
+    key_vaults = KeyVaults(database, LocalKeyring(state_dir / "master.key"), clock)
+    yield Parts(catalog, engine, FakeFabric(), FakeRepositories(state_dir), key_vaults)
+    database.close()
     catalog.close()
 
 
@@ -47,7 +57,7 @@ def run_service(state_dir: Path, clock: Clock | None = None) -> Iterator[Running
             made.append(parts)
             yield parts
 
-    with capture_logs(), ExitStack() as stack:
+    with capture_logs() as logs, ExitStack() as stack:
         ready = stack.enter_context(
             open_service(Settings(state_dir=state_dir, port=0), assemble, clock or SystemClock())
         )
@@ -61,7 +71,15 @@ def run_service(state_dir: Path, clock: Clock | None = None) -> Iterator[Running
             assert isinstance(parts.engine, FakeEngine)
             assert isinstance(parts.fabric, FakeFabric)
             assert isinstance(parts.repositories, FakeRepositories)
-            yield Running(ready, parts.engine, parts.fabric, parts.repositories, parts.catalog)
+            yield Running(
+                ready,
+                parts.engine,
+                parts.fabric,
+                parts.repositories,
+                parts.catalog,
+                parts.key_vaults,
+                logs,
+            )
         finally:
             server.should_exit = True
             thread.join()

@@ -144,14 +144,16 @@ def test_guest_that_forges_its_neighbours_addresses_is_never_taken_for_it(
         assert (identity.vm_uuid, identity.mac) == (guest.uuid, guest.mac)
     # beta claims alpha's address: whoever really answers there is named, and that is beta
     beta.run("ip", "address", "add", f"{alpha.ip}/24", "dev", "eth0")
+    alpha.run(
+        "ip", "link", "set", "eth0", "down"
+    )  # first: its agent's next request would bring it to mind again
     subprocess.run(["ip", "neigh", "flush", "dev", "vmkeep0"], check=True)
-    alpha.run("ip", "link", "set", "eth0", "down")
     assert reaches(beta, "10.77.0.1", source=alpha.ip)
     identity = fabric.locator.locate("vmkeep0", alpha.ip)
     assert identity is not None
     assert identity.vm_uuid == beta.uuid
     # beta forges alpha's MAC too: its frames do not get through, nobody is named
-    subprocess.run(["ip", "neigh", "flush", "dev", "vmkeep0"], check=True)
     beta.run("ip", "link", "set", "eth0", "address", alpha.mac)
+    subprocess.run(["ip", "neigh", "flush", "dev", "vmkeep0"], check=True)
     assert not reaches(beta, "10.77.0.1", source=alpha.ip)
     assert fabric.locator.locate("vmkeep0", alpha.ip) is None

@@ -26,6 +26,12 @@ class StoreUnreachable(VmkeepError):
     retry = Retry.LATER
 
 
+@dataclass(eq=False)
+class KeyRevoked(VmkeepError):
+    text = "the key vault does not let backups use the key"
+    retry = Retry.AFTER_CHANGE
+
+
 @dataclass(frozen=True)
 class FakeStoredDisk:
     name: str
@@ -160,10 +166,16 @@ class FakeRepositories:
     def __init__(self, root: Path, on: Callable[[str], None] = lambda _: None) -> None:
         self._root = root
         self._on = on
+        self.revoked: set[str] = set()
+        """Ids of vaults whose key vault does not let the key be used."""
 
     def open(self, vault: Vault) -> FakeRepository:
         self._on("repository: opened")
         return FakeRepository(self._root / vault.id, self._on)
+
+    def check_key(self, vault: Vault) -> None:
+        if vault.id in self.revoked:
+            raise KeyRevoked
 
 
 def _looked_at(disk: DiskSource) -> Iterator[tuple[int, bytes | None]]:

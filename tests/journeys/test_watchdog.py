@@ -26,13 +26,15 @@ def command(pid):
 def is_frozen(thread):
     return "rwsem" in open("/proc/self/task/%d/wchan" % thread.native_id).read()
 
+old, ours = set(os.listdir("/proc")), set()
 thread = threading.Thread(target=write, daemon=True)
 thread.start()
 open("/run/killer-ready", "w").close()
-while not is_frozen(thread):
+while not is_frozen(thread):  # a freeze is short: whom to kill must be known when it begins
+    new = [pid for pid in os.listdir("/proc") if pid.isdigit() and pid not in old | ours]
+    ours |= {pid for pid in new if "__main__.py\\0" in command(pid)}
     time.sleep(0.002)
-others = [pid for pid in os.listdir("/proc") if pid.isdigit() and int(pid) != os.getpid()]
-killed = [pid for pid in others if "__main__.py\\0" in command(pid) or "vmkeep-thaw" in command(pid)]
+killed = [pid for pid in ours if os.path.exists("/proc/" + pid)]
 for pid in killed:
     os.kill(int(pid), signal.SIGKILL)
 print(len(killed), flush=True)

@@ -35,6 +35,24 @@ def test_master_key_is_for_its_owner_only(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_a_passphrase_seals_the_master_key(path: Path) -> None:
+    wrapped = LocalKeyring(path, b"correct horse").wrap(DATA_KEY, "v")
+    assert LocalKeyring(path, b"correct horse").unwrap(wrapped, "v") == DATA_KEY
+    for passphrase, why in ((b"battery staple", "another passphrase"), (b"", "passphrase_file")):
+        with pytest.raises(MasterKeyUnusable, match=why):
+            LocalKeyring(path, passphrase)
+
+
+def test_a_master_key_is_sealed_when_a_passphrase_comes_later(path: Path) -> None:
+    wrapped = LocalKeyring(path).wrap(DATA_KEY, "v")
+    bare = path.read_text().strip()
+    assert LocalKeyring(path, b"late").unwrap(wrapped, "v") == DATA_KEY
+    assert bare not in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert LocalKeyring(path, b"late").unwrap(wrapped, "v") == DATA_KEY
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])
 def test_master_key_that_others_can_read_is_refused(path: Path, mode: int) -> None:
     LocalKeyring(path)

@@ -16,7 +16,7 @@ from vmkeep.model.job import Job
 from vmkeep.model.protection import Policy, ProtectedItem, ProtectionState, RecoveryPoint, Vault
 from vmkeep.workflows import Engine, Limits
 
-PATIENCE_S = 20
+PATIENCE_S = 45
 PLACE = CollectionPlace(subscription="s", location="local")
 LIMITS = Limits(
     transfers_at_once=2,

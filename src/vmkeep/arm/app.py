@@ -10,10 +10,14 @@ from vmkeep.arm.compute import collections, diagnosis, machines
 from vmkeep.arm.correlation import Correlation
 from vmkeep.arm.identity import discovery, token_endpoint
 from vmkeep.arm.identity.guard import TokenGuard
+from vmkeep.arm.keyvault import vaults as key_vaults
+from vmkeep.arm.keyvault.data_plane import make_data_plane
+from vmkeep.arm.keyvault.hosts import Challenge, KeyVaultHosts
 from vmkeep.arm.paths import PathNormaliser, literals_of
 from vmkeep.arm.recoveryservices import (
     backup_status,
     containers,
+    encryption,
     items,
     jobs,
     operation_routes,
@@ -41,6 +45,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     collections.router,
     diagnosis.router,
     networks.router,
+    key_vaults.router,
     vaults.router,
     policies.router,
     containers.router,
@@ -52,6 +57,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     backup_status.router,
     preflight.router,
     vault_config.router,
+    encryption.router,
     vmkeep_repository.router,
 )
 
@@ -77,4 +83,6 @@ def make_app(service: Service) -> ASGIApp:
     app = routes_app()
     app.state.service = service
     guarded = TokenGuard(app, service.tokens)
-    return Correlation(PathNormaliser(guarded, literals_of(app.openapi()["paths"])), service.clock)
+    arm = PathNormaliser(guarded, literals_of(app.openapi()["paths"]))
+    key_vault_api = Challenge(make_data_plane(service), service.tokens)
+    return Correlation(KeyVaultHosts(arm, key_vault_api), service.clock)

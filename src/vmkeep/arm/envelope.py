@@ -74,6 +74,12 @@ def crash_response() -> JSONResponse:
     )
 
 
+def validation_error(error: RequestValidationError) -> BadRequestBody:
+    """Return what is wrong with a request, and nothing of what was sent."""
+    found = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
+    return BadRequestBody(why=found or "it is not JSON")
+
+
 def install(app: FastAPI) -> None:
     """Make the app answer every error in the envelope."""
     app.add_exception_handler(VmkeepError, _known)
@@ -90,8 +96,7 @@ async def _known(request: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
-    found = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
-    return await _known(request, BadRequestBody(why=found or "it is not JSON"))
+    return await _known(request, validation_error(error))
 
 
 async def _http(_request: Request, error: Exception) -> JSONResponse:

@@ -11,6 +11,7 @@ from vmkeep.arm.errors import BadResourceId, BadResourceName
 VAULTS = "Microsoft.RecoveryServices/vaults"
 MACHINES = "Microsoft.Compute/virtualMachines"
 NETWORKS = "Vmkeep.Fabric/networks"
+KEY_VAULTS = "Microsoft.KeyVault/vaults"
 KIND = "iaasvmcontainerv2"
 
 

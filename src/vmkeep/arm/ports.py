@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vmkeep.diagnosis.verdict import Diagnosis
+from vmkeep.keyvault.key_id import KeyId
 from vmkeep.model.job import Job
 from vmkeep.model.machine import DiskFormat, VirtualMachine
 from vmkeep.model.network import Network
@@ -129,8 +130,12 @@ class EnginePort(Protocol):
 class RepositoriesPort(Protocol):
     """The repositories behind the vaults."""
 
-    def create(self, vault_id: str, url: str) -> NewRepository:
-        """Make an empty repository for a new vault; an empty `url` means the default place."""
+    def create(self, vault_id: str, url: str, key: KeyId | None = None) -> NewRepository:
+        """Make an empty repository for a new vault; an empty `url` means the default place, no `key` the master key."""
+        ...
+
+    def wrap_anew(self, vault: Vault, key: KeyId | None) -> None:
+        """Wrap a vault's data key under another key, for None the master key."""
         ...
 
     def check(self, vault: Vault, *, read_data: bool) -> dict[str, Any]:  # a report as JSON values

@@ -13,6 +13,7 @@ from vmkeep.arm.operations import FinishedOperations
 from vmkeep.arm.ports import EnginePort, FabricPort, RepositoriesPort
 from vmkeep.base.clock import Clock
 from vmkeep.catalog import Catalog
+from vmkeep.keyvault.key_vaults import KeyVaults
 from vmkeep.model.collection import CollectionPlace
 from vmkeep.model.protection import Vault
 
@@ -25,6 +26,7 @@ class Service:
     engine: EnginePort
     fabric: FabricPort
     repositories: RepositoriesPort
+    key_vaults: KeyVaults
     clock: Clock
     tokens: TokenIssuer
     clients: Clients
@@ -33,6 +35,8 @@ class Service:
     resource_group: str
     """The resource group that this host's VMs are in."""
     location: str
+    netlocs: tuple[str, ...] = ()
+    """Names by which the service is reached besides the one in a request, such as `backup.example.com:8443`."""
 
     @property
     def tenant(self) -> str:
@@ -58,14 +62,15 @@ class Service:
         return CollectionPlace(self.subscription, self.location)
 
     def resource_groups(self) -> list[str]:
-        """Return the resource groups there are: the VMs' own, those of the vaults, and that of restore points.
+        """Return the resource groups there are: the VMs' own, those of the vaults and key vaults, and that of restore points.
 
         The last is there from an item's first recovery point on.
         """
-        others = {vault.resource_group for vault in self.catalog.list_vaults()} - {self.resource_group}
+        others = {vault.resource_group for vault in self.catalog.list_vaults()}
+        others |= {one.resource_group for one in self.key_vaults.list()}
         if any(item.last_recovery_point for item in self.catalog.list_items()):
             others.add(self.place.resource_group)
-        return [self.resource_group, *sorted(others)]
+        return [self.resource_group, *sorted(others - {self.resource_group})]
 
 
 def _service(request: Request) -> Service:

@@ -21,6 +21,11 @@ class Clock(Protocol):
         ...
 
 
+def from_seconds(seconds: int) -> datetime:
+    """Return the time that is so many seconds after 1970, aware, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
 class SystemClock:
     """The machine's clock."""
 

@@ -1,6 +1,6 @@
 """Vaults and their policies. Names differ by more than case, as everywhere in ARM."""
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql import ColumnElement
 
@@ -22,12 +22,25 @@ class VaultRecords(Records):
             raise AlreadyExists(what="vault", name=vault.name) from error
 
     def put_vault(self, vault: Vault) -> None:
-        """Keep a vault, new or changed; raises AlreadyExists when another vault has its name."""
+        """Keep a vault, new or changed; raises AlreadyExists when another vault has its name.
+
+        The wrapped key of one that is there stays: `put_wrapped_key` alone changes it.
+        """
+        changed = {name: value for name, value in values_of(vault).items() if name != "wrapped_key"}
         try:
             with self._database.writing() as connection:
-                put_row(connection, vaults, values_of(vault))
+                found = connection.execute(update(vaults).where(vaults.c.id == vault.id).values(**changed))
+                if not found.rowcount:
+                    connection.execute(insert(vaults).values(**values_of(vault)))
         except IntegrityError as error:
             raise AlreadyExists(what="vault", name=vault.name) from error
+
+    def put_wrapped_key(self, vault_id: str, wrapped_key: bytes) -> None:
+        """Keep a vault's data key, wrapped anew; raises VaultNotFound."""
+        with self._database.writing() as connection:
+            change = update(vaults).where(vaults.c.id == vault_id).values(wrapped_key=wrapped_key)
+            if not connection.execute(change).rowcount:
+                raise VaultNotFound(vault=vault_id)
 
     def find_vault(self, resource_group: str, name: str) -> Vault | None:
         """Return the vault of that name, or None."""

@@ -11,6 +11,9 @@ from vmkeep.cli import (
     fabric,
     item,
     job,
+    keyvault,
+    keyvault_key,
+    keyvault_secret,
     lock,
     policy,
     protection,
@@ -39,6 +42,9 @@ app.add_typer(recoverypoint.app, name="recoverypoint")
 app.add_typer(restore.app, name="restore")
 app.add_typer(restore_point.app, name="restore-point")
 app.add_typer(repository.app, name="repository")
+keyvault.app.add_typer(keyvault_key.app, name="key")
+keyvault.app.add_typer(keyvault_secret.app, name="secret")
+app.add_typer(keyvault.app, name="keyvault")
 app.add_typer(lock.app, name="lock")
 app.add_typer(resource.app, name="resource")
 app.add_typer(resource.group_app, name="group")

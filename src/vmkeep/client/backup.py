@@ -8,6 +8,7 @@ from vmkeep.client.errors import NotOne
 from vmkeep.client.session import Json, Session
 
 _VAULTS = "providers/Microsoft.RecoveryServices/vaults"
+_ENCRYPTION = "backupEncryptionConfigs/backupResourceEncryptionConfig"
 STOPPED = {"ProtectionStopped", "BackupsSuspended"}
 RUNNING = {"InProgress", "Cancelling"}
 
@@ -68,13 +69,25 @@ class Backup:
             raise NotOne(why=why, what_to_do=what)
         return vaults[0]
 
-    def create_vault(self, name: str, repository: str | None) -> Json:
-        """Make a vault, or return the one there is."""
+    def create_vault(self, name: str, repository: str | None, key: str | None = None) -> Json:
+        """Make a vault, or return the one there is; `key` is the id of a key vault's key that shall open it."""
         group = self.session.get(self.group())
         body: Json = {"location": group["location"], "sku": {"name": "RS0"}, "properties": {}}
         if repository:
             body["properties"]["vmkeep"] = {"repositoryUrl": repository}
+        if key:
+            body["properties"]["encryption"] = {"keyVaultProperties": {"keyUri": key}}
         return self.session.put(f"{group['id']}/{_VAULTS}/{name}", body)
+
+    def encryption(self, vault: Json) -> Json:
+        """Return which key opens a vault."""
+        return self.session.get(f"{vault['id']}/{_ENCRYPTION}")
+
+    def set_encryption(self, vault: Json, key: str | None) -> Json:
+        """Have a key vault's key open a vault, or the service's own for None; returns which it is now."""
+        kind = "CustomerManaged" if key else "MicrosoftManaged"
+        properties = {"encryptionAtRestType": kind, "keyUri": key}
+        return self.session.put(f"{vault['id']}/{_ENCRYPTION}", {"properties": properties})
 
     def delete(self, resource: Json) -> None:
         """Delete any resource."""

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import httpx
@@ -31,6 +32,16 @@ class Session:
         except OSError as error:
             raise NoCredentials(path=str(credentials.ca_file), why=str(error)) from error
         self._http = httpx.Client(base_url=credentials.url, verify=trust, timeout=_TIMEOUT, trust_env=False)
+        self._host = ""
+
+    def at(self, url: str) -> "Session":
+        """Return the same connection, speaking to another name of the service, such as a key vault's.
+
+        The name need not be known to this machine's resolver: it is only said, not looked up.
+        """
+        other = copy(self)
+        other._host = httpx.URL(url).netloc.decode()  # noqa: SLF001 - a session of this class
+        return other
 
     def close(self) -> None:
         """Close the connection."""
@@ -55,6 +66,10 @@ class Session:
     def post(self, path: str, body: Json | None = None, *, long: bool = False) -> Json:
         """Call an action and wait until it is in force; `long` ones may take hours to answer."""
         return self._settled(self._call("POST", path, body=body or {}, timeout=_LONG if long else _TIMEOUT))
+
+    def patch(self, path: str, body: Json) -> Json:
+        """Change what is sent of a resource, keep the rest; returns the answer's body."""
+        return self._settled(self._call("PATCH", path, body=body))
 
     def delete(self, path: str, **query: str) -> Json:
         """Delete a resource and wait until it is gone."""
@@ -95,6 +110,9 @@ class Session:
         versioned = None if "api-version=" in path else {"api-version": API_VERSION, **(query or {})}
         for attempt in (1, 2):
             headers = {"Authorization": f"Bearer {self._bearer()}"}
+            if self._host:
+                headers["Host"] = self._host
+                path = httpx.URL(path).raw_path.decode()
             response = self._send(method, path, headers=headers, params=versioned, json=body, timeout=timeout)
             if response.status_code != _UNAUTHORIZED or attempt == 2:  # noqa: PLR2004 - the last attempt
                 break

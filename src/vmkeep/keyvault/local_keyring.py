@@ -1,24 +1,21 @@
-"""Wraps data keys with a master key in a file of this machine.
+"""Wraps data keys with the installation's master key.
 
 Format of a wrapped key, version 1: the byte 0x01, a random nonce of 12 bytes, then AES-256-GCM's ciphertext and tag.
 The additional data is the version byte and the context in UTF-8, so a wrapped key opens only for what it was made for.
-The master key's file holds 32 random bytes in hexadecimal and a line end.
 """
 
-import os
 import secrets
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from vmkeep.keyvault.errors import MasterKeyUnsafe, MasterKeyUnusable, WrongKey
+from vmkeep.keyvault.errors import WrongKey
+from vmkeep.keyvault.master_key import load_master_key
 
 _VERSION = b"\x01"
-_KEY_BYTES = 32
 _NONCE_BYTES = 12
 _HEADER_BYTES = len(_VERSION) + _NONCE_BYTES
-_OTHERS = 0o077
 
 
 class LocalKeyring:
@@ -27,12 +24,10 @@ class LocalKeyring:
     Losing that file loses every vault whose key it wraps. Raises MasterKeyUnsafe, MasterKeyUnusable.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, passphrase: bytes = b"") -> None:
+        """With a passphrase the file is sealed by it, also one that was not sealed before."""
         self._path = path
-        try:
-            self._cipher = AESGCM(_read(path) if path.exists() else _create(path))
-        except OSError as error:
-            raise MasterKeyUnusable(path=str(path), why=error.strerror or str(error)) from error
+        self._cipher = AESGCM(load_master_key(path, passphrase))
 
     def wrap(self, plaintext: bytes, context: str) -> bytes:
         """Return `plaintext` sealed for one context, such as a vault's id."""
@@ -46,42 +41,3 @@ class LocalKeyring:
             return self._cipher.decrypt(nonce, sealed, version + context.encode())
         except (InvalidTag, ValueError) as error:
             raise WrongKey(path=str(self._path), context=context) from error
-
-
-def _read(path: Path) -> bytes:
-    mode = path.stat().st_mode
-    if mode & _OTHERS:
-        raise MasterKeyUnsafe(path=str(path), mode=oct(mode & 0o777))
-    try:
-        key = bytes.fromhex(path.read_text())
-    except ValueError as error:
-        raise MasterKeyUnusable(path=str(path), why="it is not hexadecimal") from error
-    if len(key) != _KEY_BYTES:
-        raise MasterKeyUnusable(path=str(path), why=f"it has {len(key)} bytes instead of {_KEY_BYTES}")
-    return key
-
-
-def _create(path: Path) -> bytes:
-    """Make the file whole or not at all; when another process is first, use its key."""
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    key = secrets.token_bytes(_KEY_BYTES)
-    try:
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(key.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(fresh, path)
-        _sync_folder(path.parent)
-    except FileExistsError:
-        return _read(path)
-    finally:
-        fresh.unlink(missing_ok=True)
-    return key
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -59,6 +59,12 @@ def ensure_certificates(state_dir: Path, host_names: list[str], now: datetime) -
     return files
 
 
+def with_key_vaults(host_names: list[str]) -> list[str]:
+    """Return the names with those of the key vaults below them; addresses have none."""
+    below = [f"*.vault.{name}" for name in host_names if isinstance(_general_name(name), x509.DNSName)]
+    return [*host_names, *below]
+
+
 def _make_ca(files: Certificates, now: datetime) -> x509.Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
     serial = x509.random_serial_number()

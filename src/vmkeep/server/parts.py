@@ -8,6 +8,7 @@ from pathlib import Path
 from vmkeep.arm.ports import EnginePort, FabricPort, RepositoriesPort
 from vmkeep.base.clock import Clock
 from vmkeep.catalog import Catalog
+from vmkeep.keyvault.key_vaults import KeyVaults
 from vmkeep.server.settings import Settings
 
 
@@ -19,6 +20,7 @@ class Parts:
     engine: EnginePort
     fabric: FabricPort
     repositories: RepositoriesPort
+    key_vaults: KeyVaults
 
 
 Assemble = Callable[[Settings, Path, Clock], AbstractContextManager[Parts]]

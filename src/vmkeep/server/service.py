@@ -14,7 +14,7 @@ from vmkeep.arm.identity.tokens import TokenIssuer
 from vmkeep.arm.operations import FinishedOperations
 from vmkeep.arm.service import Service
 from vmkeep.base.clock import Clock
-from vmkeep.server.certificates import Certificates, ensure_certificates
+from vmkeep.server.certificates import Certificates, ensure_certificates, with_key_vaults
 from vmkeep.server.https import HttpsServer, listen
 from vmkeep.server.identity import ensure_installation, ensure_local_client, ensure_token_key
 from vmkeep.server.parts import Assemble, Parts
@@ -51,11 +51,11 @@ def open_service(settings: Settings, assemble: Assemble, clock: Clock) -> Iterat
     with open_state_dir(settings.state_dir) as state_dir, listen(settings.listen, settings.port) as listener:
 
         def certificates() -> Certificates:
-            return ensure_certificates(state_dir, _host_names(settings), clock.now())
+            return ensure_certificates(state_dir, with_key_vaults(_own_names(settings)), clock.now())
 
         ca = certificates().ca
         with assemble(settings, state_dir, clock) as parts:
-            service = _make_service(settings, state_dir, clock, parts)
+            service = _make_service(settings, state_dir, clock, parts, listener)
             url = _url(settings, listener)
             client_file = ensure_local_client(service, state_dir, url=url, ca=ca)
             yield ReadyService(
@@ -67,7 +67,9 @@ def open_service(settings: Settings, assemble: Assemble, clock: Clock) -> Iterat
             )
 
 
-def _make_service(settings: Settings, state_dir: Path, clock: Clock, parts: Parts) -> Service:
+def _make_service(
+    settings: Settings, state_dir: Path, clock: Clock, parts: Parts, listener: socket.socket
+) -> Service:
     installation = ensure_installation(parts.catalog)
     tokens = TokenIssuer(
         key=ensure_token_key(state_dir),
@@ -80,6 +82,7 @@ def _make_service(settings: Settings, state_dir: Path, clock: Clock, parts: Part
         engine=parts.engine,
         fabric=parts.fabric,
         repositories=parts.repositories,
+        key_vaults=parts.key_vaults,
         clock=clock,
         tokens=tokens,
         clients=Clients(parts.catalog, clock),
@@ -87,10 +90,11 @@ def _make_service(settings: Settings, state_dir: Path, clock: Clock, parts: Part
         subscription=installation.subscription,
         resource_group=settings.resource_group,
         location=settings.location,
+        netlocs=tuple(f"{name}:{listener.getsockname()[1]}" for name in _own_names(settings)),
     )
 
 
-def _host_names(settings: Settings) -> list[str]:
+def _own_names(settings: Settings) -> list[str]:
     more = [name.strip() for name in settings.host_names.split(",") if name.strip()]
     wildcard = settings.listen in {"", "0.0.0.0", "::"}  # noqa: S104 - compared, not bound
     own = [] if wildcard else [settings.listen]

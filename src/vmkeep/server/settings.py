@@ -23,6 +23,10 @@ class Settings:
     repository: Annotated[
         str, "Where new vaults store data: a folder or s3:// URL; empty means below state_dir."
     ] = ""
+    passphrase_file: Annotated[
+        str,
+        "File with the passphrase that seals master.key; empty: the key is protected by its file's mode only.",
+    ] = ""
     restore_dir: Annotated[
         str, "Folder for disks of restored VMs; empty means restored/ below state_dir."
     ] = ""

@@ -2,19 +2,26 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from vmkeep.base.clock import Clock
 from vmkeep.base.errors import InvalidValue
 from vmkeep.base.units import GIB
 from vmkeep.catalog import Catalog
+from vmkeep.keyvault.azure_keys import AzureKeys
+from vmkeep.keyvault.data_keyring import DataKeyring
+from vmkeep.keyvault.database import Database
 from vmkeep.keyvault.errors import MasterKeyMissing
+from vmkeep.keyvault.key_vaults import KeyVaults
 from vmkeep.keyvault.local_keyring import LocalKeyring
+from vmkeep.keyvault.master_key import read_passphrase
+from vmkeep.keyvault.own_keys import OwnKeys
 from vmkeep.model.collection import CollectionPlace
 from vmkeep.server.host import open_host
 from vmkeep.server.identity import ensure_installation
 from vmkeep.server.parts import Parts
-from vmkeep.server.repositories import VaultRepositories
+from vmkeep.server.repositories import VaultRepositories, vaults_opened_by
 from vmkeep.server.settings import Settings
 from vmkeep.workflows import Engine, Limits
 
@@ -31,10 +38,14 @@ def assemble(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Part
     with ExitStack() as stack:
         catalog = Catalog(f"sqlite:///{state_dir}/catalog.db", clock)
         stack.callback(catalog.close)
-        keyring = _open_keyring(state_dir / "master.key", catalog)
+        database = Database(state_dir / "keyvault.db")
+        stack.callback(database.close)
+        master = _open_keyring(settings, state_dir / "master.key", catalog, database)
+        key_vaults = KeyVaults(database, master, clock, needed_by=partial(vaults_opened_by, catalog))
         fabric = stack.enter_context(open_host(settings, state_dir, clock))
         repositories = VaultRepositories(
-            keyring,
+            DataKeyring(master, own=OwnKeys(key_vaults), foreign=AzureKeys()),
+            catalog,
             clock,
             default_place=settings.repository or str(state_dir.absolute() / "vaults"),
             grace=limits.prune_grace,
@@ -52,15 +63,18 @@ def assemble(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Part
         )
         engine.launch(schedules=settings.schedules)
         stack.callback(engine.close)
-        yield Parts(catalog=catalog, engine=engine, fabric=fabric, repositories=repositories)
+        yield Parts(
+            catalog=catalog, engine=engine, fabric=fabric, repositories=repositories, key_vaults=key_vaults
+        )
 
 
-def _open_keyring(path: Path, catalog: Catalog) -> LocalKeyring:
+def _open_keyring(settings: Settings, path: Path, catalog: Catalog, database: Database) -> LocalKeyring:
     """Return the keyring; its master key is made at the first start only. Raises MasterKeyMissing."""
-    vaults = len(catalog.list_vaults())
-    if vaults and not path.exists():
-        raise MasterKeyMissing(path=str(path), vaults=vaults)
-    return LocalKeyring(path)
+    vaults, key_vaults = len(catalog.list_vaults()), database.count()
+    if (vaults or key_vaults) and not path.exists():
+        raise MasterKeyMissing(path=str(path), vaults=vaults, key_vaults=key_vaults)
+    passphrase = read_passphrase(Path(settings.passphrase_file)) if settings.passphrase_file else b""
+    return LocalKeyring(path, passphrase)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -103,7 +103,7 @@ class Journal:
             DBOS.start_workflow(self._workflows[name], dict(arguments))
 
     def repeat(self, every: str, plan: Callable[[], list[Json]]) -> None:
-        """Have what a plan names enqueued again and again, by a cron line in UTC, after `launch`.
+        """Have what a plan names enqueued now and again and again, by a cron line in UTC, after `launch`.
 
         A plan is a step; it returns arguments of `enqueue`, by name.
 
@@ -111,6 +111,8 @@ class Journal:
         old names would stand in the way.
         """
         self._plan = plan
+        for turn in self._plan_safely():
+            self.enqueue(**turn)
         DBOS.apply_schedules(
             [{"schedule_name": _REPEATED, "workflow_fn": self._repeated, "schedule": every, "context": None}]
         )
@@ -160,8 +162,11 @@ class Journal:
         return DBOS.workflow(name=_REPEATED)(run)
 
     def _delete_turns_and_plan(self) -> list[Json]:
+        self.delete_ended(name=_REPEATED)
+        return self._plan_safely()
+
+    def _plan_safely(self) -> list[Json]:
         try:
-            self.delete_ended(name=_REPEATED)
             return self._plan()
         except Exception:  # the next turn tries again
             log.exception("journal.plan.broke")

@@ -229,3 +229,7 @@ class RepositoryPort(Protocol):
     def open(self, vault: Vault) -> Repository:
         """Return a vault's repository."""
         ...
+
+    def check_key(self, vault: Vault) -> None:
+        """Raise when the key vault's key that opens a vault cannot be used now."""
+        ...

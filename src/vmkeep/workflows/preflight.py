@@ -157,6 +157,12 @@ def broken_rules(facts: Facts, rules: Sequence[Rule] = RULES) -> list[VmkeepErro
 
 
 def check(pillars: Pillars, item: ProtectedItem) -> None:
-    """Raise what the first broken rule says, or ProtectedVmGone."""
+    """Raise what the first broken rule says, or ProtectedVmGone; or why the vault's key cannot be used."""
     for error in broken_rules(gather(pillars, item)):
         raise error
+    check_key(pillars, item)
+
+
+def check_key(pillars: Pillars, item: ProtectedItem) -> None:
+    """Raise when the key that opens the item's vault was revoked: such a vault neither takes nor gives."""
+    pillars.repositories.check_key(pillars.catalog.get_vault_by_id(item.vault_id))

@@ -20,6 +20,7 @@ from vmkeep.workflows.errors import (
 )
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import Repository
+from vmkeep.workflows.preflight import check_key
 
 log = structlog.get_logger()
 
@@ -47,8 +48,9 @@ def open_point(
 ) -> Iterator[OpenPoint]:
     """Open a recovery point in the tier asked for; None: the host's own layers, or the vault when they are lost.
 
-    Raises InstantRestorePointNotFound, RecoveryPointUnusable.
+    Raises InstantRestorePointNotFound, RecoveryPointUnusable; and, whatever the tier, why the vault's key cannot be used.
     """
+    check_key(pillars, item)
     with ExitStack() as held:
         disks = None if tier is Tier.VAULT else _on_host(pillars, point, held)
         if disks is not None:

@@ -135,6 +135,11 @@ def test_a_restarted_server_knows_who_was_there(site: Site, package: Path) -> No
     assert again.status.agent_version == "2.7.3.0"
 
 
+def test_an_agent_heard_just_before_a_power_cut_was_heard(folder: Path) -> None:
+    agent_in(folder).saw(Signal.GOAL_STATE)
+    assert agent_in(folder).report().seen
+
+
 def test_a_forgotten_vm_leaves_nothing(site: Site, alpha: GuestActor, tmp_path: Path) -> None:
     alpha.be_ready()
     site.server.forget(VM)

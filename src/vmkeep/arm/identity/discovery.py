@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from vmkeep.arm.keyvault.addresses import suffix_of
 from vmkeep.arm.members import Json
 from vmkeep.arm.service import Here
 
@@ -16,11 +17,11 @@ def metadata(
 ) -> Json | list[Json]:
     """Describe this cloud: a single object, or an array for clients of the 2019 version."""
     base = str(request.base_url).rstrip("/")
-    described = _cloud(base, here.tenant)
+    described = _cloud(base, here.tenant, suffix_of(request.base_url.netloc))
     return [described] if api_version.startswith("2019") else described
 
 
-def _cloud(base: str, tenant: str) -> Json:
+def _cloud(base: str, tenant: str, key_vault_suffix: str) -> Json:
     return {
         "name": "vmkeep",
         "portal": base,
@@ -40,7 +41,7 @@ def _cloud(base: str, tenant: str) -> Json:
         "sqlManagement": f"{base}/sql",
         "vmImageAliasDoc": f"{base}/aliases.json",
         "activeDirectoryDataLake": base,
-        "suffixes": {"keyVaultDns": f"vault.{base.partition('//')[2]}", "storage": base.partition("//")[2]},
+        "suffixes": {"keyVaultDns": key_vault_suffix, "storage": base.partition("//")[2]},
     }
 
 

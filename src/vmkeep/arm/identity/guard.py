@@ -30,7 +30,7 @@ class TokenGuard:
         if scope["type"] == "http" and not PUBLIC.fullmatch(scope["path"]):
             request = Request(scope)
             try:
-                scope["client_id"] = self._tokens.verify(_bearer(request))
+                scope["client_id"] = self._tokens.verify(read_bearer(request))
             except AuthenticationFailed as error:
                 await self._refuse(request, error)(scope, receive, send)
                 return
@@ -45,7 +45,8 @@ class TokenGuard:
         return response
 
 
-def _bearer(request: Request) -> str:
+def read_bearer(request: Request) -> str:
+    """Return the request's token; raises AuthenticationFailed."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise AuthenticationFailed(why="The 'Authorization' header is missing or has no bearer token.")

@@ -40,18 +40,6 @@ def storage_config(here: Here, vault: TheVault, name: str) -> Json:  # noqa: ARG
     return _singleton(here, vault, "backupstorageconfig", "vaultstorageconfig", facts)
 
 
-@router.get(f"{VAULT}/backupEncryptionConfigs/{{name}}")
-def encryption_config(here: Here, vault: TheVault, name: str) -> Json:  # noqa: ARG001 - a singleton
-    """Return how the vault's data is encrypted: with a key that the service keeps."""
-    facts = {
-        "encryptionAtRestType": "MicrosoftManaged",
-        "infrastructureEncryptionState": "Disabled",
-        "lastUpdateStatus": "NotEnabled",
-        "subscriptionId": here.subscription,
-    }
-    return _singleton(here, vault, "backupEncryptionConfigs", "backupResourceEncryptionConfig", facts)
-
-
 @router.get(f"{VAULT}/backupResourceGuardProxies")
 def guard_proxies(vault: TheVault) -> Json:  # noqa: ARG001 - only to refuse unknown vaults
     """Return none: there are no resource guards."""

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query, Request
 from vmkeep.arm.compute.collection_answer import list_collections
 from vmkeep.arm.errors import ResourceGroupNotFound
 from vmkeep.arm.filters import Filter
+from vmkeep.arm.keyvault.vault_answer import key_vault_id
 from vmkeep.arm.members import Json
-from vmkeep.arm.names import MACHINES, VAULTS
+from vmkeep.arm.names import KEY_VAULTS, MACHINES, VAULTS
 from vmkeep.arm.paging import page
 from vmkeep.arm.service import Here, Service
 from vmkeep.model.collection import COLLECTIONS
@@ -50,14 +51,15 @@ def _group_of(resource: Json) -> str:
 
 
 def list_resources(here: Service) -> list[Json]:
-    """Return VMs, vaults and restore point collections, in short."""
+    """Return VMs, vaults, key vaults and restore point collections, in short."""
     machines = [
         _short(here, here.ids.machine(here.machine_name(vm.name)), MACHINES)
         for vm in here.fabric.list_machines()
     ]
     vaults = [_short(here, here.vault_id(vault), VAULTS) for vault in here.catalog.list_vaults()]
     collections = [_short(here, one.id, COLLECTIONS) for one in list_collections(here)]
-    return [*machines, *vaults, *collections]
+    key_vaults = [_short(here, key_vault_id(here, one), KEY_VAULTS) for one in here.key_vaults.list()]
+    return [*machines, *vaults, *key_vaults, *collections]
 
 
 def _short(here: Service, resource_id: str, kind: str) -> Json:

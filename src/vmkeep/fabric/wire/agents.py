@@ -116,12 +116,15 @@ class Agent:
         self._goal = goal
 
     def saw(self, signal: Signal) -> None:
-        """Note a request."""
+        """Note a request; the first one ever durably, so that a power cut does not make the agent one never heard."""
         with self._lock:
+            is_first = not self._report.seen
             before = self._report.sightings.get(signal)
             sighting = Sighting(count=before.count + 1 if before else 1, at=self._clock.now())
             self._seen_at[signal] = self._clock.monotonic()
             self._report = replace(self._report, sightings={**self._report.sightings, signal: sighting})
+        if is_first:
+            self.keep_report()
 
     def refused(self, why: str) -> int:
         """Note a refused request; return how many there were since the service started."""

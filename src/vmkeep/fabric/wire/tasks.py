@@ -281,12 +281,13 @@ class SnapshotTask:
             log.warning("wire.snapshot.take_failed", vm=self._vm_name, error=repr(error))
             self._trouble = str(error)
         self._taken = bool(disks) and not any(disk.error for disk in disks)
+        if self._taken:
+            self._mark(SNAPSHOT_TAKEN)  # before the answer: the guest may tell of its thaw at once
         try:
             answer.set_result(disks)
         except InvalidStateError:
             self._void = True
         if self._taken:
-            self._mark(SNAPSHOT_TAKEN)
             self.request.on_event(SNAPSHOT_TAKEN)
 
     def _outcome(self) -> SnapshotOutcome:
