@@ -1,7 +1,7 @@
 """Stand-ins for engine, fabric and repositories, over a real catalog."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,10 @@ def _disks(item: ProtectedItem) -> tuple[PointDisk, ...]:
         )
         for disk in machine(item.vm_name).disks
     )
+
+
+RECORDED = datetime(2026, 1, 1, tzinfo=UTC)
+"""When evidence was recorded."""
 
 
 @dataclass(eq=False)
@@ -204,7 +208,7 @@ class FakeEngine:
         return Outlook(vm_uuid.removeprefix("uuid-"), item.vault_id if item else "", tuple(self.lines))
 
     def diagnose(self, vm_uuid: str) -> Diagnosis:
-        at = self.clock.now()
+        at = RECORDED
         name = vm_uuid.removeprefix("uuid-")
         return judge(
             TREE,

@@ -22,7 +22,7 @@ def test_doctor_prints_the_apis_own_json(vmkeep: Vmkeep, running: Running) -> No
 
 
 def test_applied_remedy_is_proven_by_a_new_look_and_a_backup(vmkeep: Vmkeep, running: Running) -> None:
-    vmkeep("vault", "create", "--name", "main")
+    vmkeep("vault", "create", "main")
     vmkeep("protection", "enable-for-vm", "--vm", "web01")
     running.engine.seen, running.engine.seen_when_mended = STOPPED, HEALTHY
     assert "Completed" in vmkeep("doctor", "--vm", "web01", "--apply").stdout

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from vmkeep.diagnosis.evidence import Fact, GuestFact, HostFact
+from vmkeep.diagnosis.evidence import Fact, GuestFact, HostFact, JobFact
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 HEALTHY: dict[Fact, str] = {
@@ -27,6 +27,7 @@ HEALTHY: dict[Fact, str] = {
     GuestFact.CLOCK: str(int(AT.timestamp())),
     GuestFact.BACKUP_CONF: "none",
     GuestFact.DISTRIBUTION: "Debian GNU/Linux 12",
+    JobFact.CODES: "none",
 }
 SILENT: dict[Fact, str] = {**HEALTHY, HostFact.AGENT_HEARD: "silent"}
 STOPPED: dict[Fact, str] = {
@@ -38,12 +39,12 @@ LIMIT = "UserErrorRpCollectionLimitReached"
 
 SCENES: dict[str, dict[Fact, str]] = {
     "N5": {**STOPPED, HostFact.WIRE_SERVER: "no answer on virbr0"},
-    "V1": {**STOPPED, HostFact.VM_STATE: "paused"},
+    "V1": {**STOPPED, HostFact.VM_STATE: "paused", HostFact.OBSTACLES: "UserErrorVmNotInDesirableState"},
     "D1": {**HEALTHY, HostFact.OBSTACLES: "UserErrorUnsupportedDiskSize"},
     "R1": {**HEALTHY, HostFact.OBSTACLES: LIMIT, HostFact.LOCKS: "1"},
     "R2": {**HEALTHY, HostFact.OBSTACLES: LIMIT},
     "V3": {**HEALTHY, HostFact.OBSTACLES: "HostStorageFull"},
-    "J1": {**HEALTHY, HostFact.OBSTACLES: "UserErrorBackupOperationInProgress"},
+    "J1": {**HEALTHY, JobFact.CODES: "UserErrorBackupOperationInProgress"},
     "K1": {**HEALTHY, HostFact.OBSTACLES: "UserErrorKeyvaultPermissionsNotConfigured"},
     "N3": {**SILENT, GuestFact.WIRE_CONNECT: "timeout"},
     "N1": {**SILENT, GuestFact.ADDRESS: "none", GuestFact.WIRE_CONNECT: "unreachable"},
@@ -56,4 +57,9 @@ SCENES: dict[str, dict[Fact, str]] = {
     "A5": {**SILENT, GuestFact.EXTENSIONS_ENABLED: "n"},
     "A3": {**SILENT, GuestFact.AGENT_PROCESS: "ST"},
     "X3": {**HEALTHY, GuestFact.BACKUP_CONF: "utf-16"},
+    "F1": {**HEALTHY, JobFact.CODES: "UserErrorFsFreezeFailed"},
+    "F2": {**HEALTHY, JobFact.CODES: "UserErrorFsFreezeTimeout"},
+    "F3": {**HEALTHY, JobFact.CODES: "Pre-ScriptTimeout"},
+    "N4": {**HEALTHY, JobFact.CODES: "ExtensionSnapshotFailedNoNetwork"},
+    "X1": {**HEALTHY, JobFact.CODES: "ExtensionStuckInDeletionState"},
 }

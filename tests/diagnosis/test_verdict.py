@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.diagnosis.scenes import AT, HEALTHY, SCENES, SILENT, STOPPED
-from vmkeep.diagnosis.evidence import Evidence, Fact, GuestFact, HostFact, Seen, Vantage
+from vmkeep.diagnosis.evidence import Evidence, Fact, GuestFact, HostFact, JobFact, Seen, Vantage
 from vmkeep.diagnosis.tree import TREE
 from vmkeep.diagnosis.verdict import Diagnosis, Outcome, judge
 
@@ -26,7 +26,9 @@ def test_recorded_evidence_proves_its_cause(cause: str, facts: dict[Fact, str]) 
 
 
 def test_a_link_that_is_down_is_proven_without_the_guest() -> None:
-    facts: dict[Fact, str] = {fact: value for fact, value in SILENT.items() if isinstance(fact, HostFact)}
+    facts: dict[Fact, str] = {
+        fact: value for fact, value in SILENT.items() if not isinstance(fact, GuestFact)
+    }
     found = diagnose({**facts, HostFact.LINK: "down"})
     assert found.cause is not None
     assert found.cause.id == "N3"
@@ -40,6 +42,18 @@ def test_a_healthy_vm_has_no_proven_cause() -> None:
     assert "nothing that was seen is wrong" in found.verdict
 
 
+def test_a_mended_cause_is_refuted_though_the_last_backup_failed_from_it() -> None:
+    found = diagnose({**HEALTHY, JobFact.CODES: "UserErrorUnsupportedDiskSize"})
+    assert found.cause is None
+    assert "D1" in found.refuted
+
+
+def test_an_agent_that_has_not_read_its_settings_is_not_blamed_for_them() -> None:
+    found = diagnose({**HEALTHY, GuestFact.EXTENSIONS_ENABLED: "n"})
+    assert found.cause is None
+    assert "A5" in {one.id for one in found.remaining}
+
+
 def test_without_the_guest_a_silent_agent_is_not_proven_to_be_stopped() -> None:
     found = diagnose({fact: value for fact, value in STOPPED.items() if isinstance(fact, HostFact)})
     assert found.outcome is Outcome.NOT_PROVEN
@@ -47,7 +61,7 @@ def test_without_the_guest_a_silent_agent_is_not_proven_to_be_stopped() -> None:
     assert all(one.missing for one in found.remaining)
 
 
-@given(st.sampled_from(sorted(SCENES)), st.sets(st.sampled_from([*HostFact, *GuestFact])))
+@given(st.sampled_from(sorted(SCENES)), st.sets(st.sampled_from([*HostFact, *GuestFact, *JobFact])))
 def test_missing_evidence_never_proves_another_cause(cause: str, hidden: set[Fact]) -> None:
     found = diagnose({fact: value for fact, value in SCENES[cause].items() if fact not in hidden})
     whole = diagnose(SCENES[cause])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vmkeep.diagnosis.evidence import Fact, Seen
+from vmkeep.diagnosis.evidence import Fact, HostFact, JobFact, Seen
 
 
 class Answer(StrEnum):
@@ -64,6 +64,32 @@ def by(seen: Seen, fact: Fact, is_so: Callable[[str], bool], missing: str) -> Re
     if value is None:
         return unknown(missing)
     return holds(fact) if is_so(value) else refuted(fact)
+
+
+@dataclass(frozen=True, slots=True)
+class ByCodes:
+    """Holds exactly when one of some codes is in a fact: the first of `facts` that was seen decides."""
+
+    facts: tuple[Fact, ...]
+    codes: frozenset[str]
+
+    @classmethod
+    def now(cls, *codes: str) -> "ByCodes":
+        """Return the reading for codes that a backup would be refused with now, or if nobody knows, was refused with."""
+        return cls((HostFact.OBSTACLES, JobFact.CODES), frozenset(codes))
+
+    @classmethod
+    def recorded(cls, *codes: str) -> "ByCodes":
+        """Return the reading for codes that the last backup ended with."""
+        return cls((JobFact.CODES,), frozenset(codes))
+
+    def __call__(self, seen: Seen) -> Reading:
+        """Read it; unknown when none of its facts was seen."""
+        for fact in self.facts:
+            said = seen.value(fact)
+            if said is not None:
+                return holds(fact) if self.codes & set(said.split()) else refuted(fact)
+        return unknown("the record of a backup of this VM")
 
 
 def not_observable(missing: str) -> Callable[[Seen], Reading]:

@@ -12,6 +12,8 @@ class Vantage(StrEnum):
     HOST = "host"
     GUEST = "guest"
     """Asked of qemu-guest-agent: the guest may lie, about itself only."""
+    JOB = "job"
+    """Read from the record of the VM's last backup."""
 
 
 class HostFact(StrEnum):
@@ -60,7 +62,19 @@ class GuestFact(StrEnum):
     DISTRIBUTION = "distribution"
 
 
-Fact = HostFact | GuestFact
+class JobFact(StrEnum):
+    """What the VM's last backup left on record."""
+
+    CODES = "codes"
+    """Codes of its error and its warnings, separated by spaces; `none`."""
+
+
+Fact = HostFact | GuestFact | JobFact
+_VANTAGES: Mapping[type[StrEnum], Vantage] = {
+    HostFact: Vantage.HOST,
+    GuestFact: Vantage.GUEST,
+    JobFact: Vantage.JOB,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +89,7 @@ class Evidence:
     @property
     def vantage(self) -> Vantage:
         """Where it was seen from."""
-        return Vantage.HOST if isinstance(self.fact, HostFact) else Vantage.GUEST
+        return _VANTAGES[type(self.fact)]
 
 
 class Seen:

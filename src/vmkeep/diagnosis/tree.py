@@ -9,6 +9,5 @@ TREE: tuple[Cause, ...] = (
     *agent.LEAVES,
     *extension.LEAVES,
     *extension.LATE_LEAVES,
-    *network.LATE_LEAVES,
     *host.LATE_LEAVES,
 )

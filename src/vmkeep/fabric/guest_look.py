@@ -26,8 +26,9 @@ if [ $unit != none ]; then
 fi
 states=
 for entry in /proc/[0-9]*; do
+  case $(readlink $entry/exe) in *python*) ;; *) continue;; esac
   line=$(tr '\0' ' ' 2>/dev/null <$entry/cmdline) || continue
-  case $line in *python*waagent*-daemon*|*python*-run-exthandlers*)
+  case $line in *waagent*-daemon*|*-run-exthandlers*)
     states=$states$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' $entry/status);; esac
 done
 echo agent-process=${states:-none}

@@ -21,12 +21,12 @@ from vmkeep.model.machine import MachineState
 log = structlog.get_logger()
 
 MEND_LIMIT_S = 60
-_UNIT = "unit=walinuxagent; systemctl cat $unit.service >/dev/null 2>&1 || unit=waagent; "
+_UNIT = "set -e; exec 2>&1; unit=walinuxagent; systemctl cat $unit.service >/dev/null 2>&1 || unit=waagent; "
 _SCRIPTS = {
     Mend.START_AGENT: _UNIT
     + "systemctl unmask $unit.service; systemctl enable $unit.service; systemctl start $unit.service",
     Mend.RESTART_AGENT: _UNIT
-    + "systemctl kill -s CONT $unit.service; systemctl kill -s KILL $unit.service; systemctl restart $unit.service",
+    + "systemctl kill -s KILL $unit.service || true; systemctl restart $unit.service",
     Mend.ENABLE_EXTENSIONS: _UNIT
     + r"sed -i 's/^[[:space:]]*Extensions.Enabled[[:space:]]*=.*/Extensions.Enabled=y/' /etc/waagent.conf; "
     + "systemctl restart $unit.service",
@@ -60,7 +60,9 @@ class Observer:
         """
         domain = self.host.get_domain(vm_uuid)
         log.info("fabric.guest.mend", vm=domain.name(), mend=mend)
-        guest_agent.run_script(domain, _SCRIPTS[mend], limit_s=MEND_LIMIT_S, clock=self.clock)
+        guest_agent.run_script(
+            domain, _SCRIPTS[mend], limit_s=MEND_LIMIT_S, clock=self.clock, must_succeed=True
+        )
 
     def _wire_side(self, domain: Domain) -> Iterator[Evidence]:
         """Yield what our own service and the way to it look like; nothing where that cannot be known."""
@@ -70,14 +72,11 @@ class Observer:
         links = _links(domain)
         attached = {net.name: net.bridge for net in self.networks.list_networks() if net.attached}
         ours = {name: is_up for name, is_up in links.items() if name in attached}
-        if not ours:
-            yield self._note(HostFact.LINK, "none", "libvirt")
-            own = next(iter(attached.values()), "")
-        else:
-            yield self._note(HostFact.LINK, "up" if any(ours.values()) else "down", "libvirt")
-            own = attached[next(iter(ours))]
-        serves = bool(own) and self.wire.serves(own)
-        said = "serving" if serves else f"not serving on bridge {own or '(no attached network)'}"
+        link = ("up" if any(ours.values()) else "down") if ours else "none"
+        yield self._note(HostFact.LINK, link, "libvirt")
+        bridges = [attached[name] for name in ours] or list(attached.values())
+        down = [bridge for bridge in bridges if not self.wire.serves(bridge)]
+        said = f"not serving on bridge {', '.join(down)}" if down else "serving"
         yield self._note(HostFact.WIRE_SERVER, said, "own service")
 
     def _guest_side(self, domain: Domain) -> Iterator[Evidence]:

@@ -102,6 +102,7 @@ class Engine:
         for name, workflow in workflows.items():
             self._journal.register(name, workflow)
         Upkeep(self._pillars, self._journal)
+        self._doctor = doctor.Doctor(self._pillars, self._journal)
         self.scheduler = Scheduler(
             self._pillars,
             self._journal,
@@ -314,7 +315,7 @@ class Engine:
             job = run.end(failure)
             kind.after(run)
             self._follow_up(job, undone=undone)
-            doctor.diagnose_ended(self._pillars, job)
+            self._doctor.send_for(job)
 
         return conduct
 

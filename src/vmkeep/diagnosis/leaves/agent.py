@@ -76,6 +76,9 @@ def _hung(seen: Seen) -> Reading:
 
 
 def _extensions_off(seen: Seen) -> Reading:
+    """Return whether the agent does nothing because it was told so: it then asks for work every 300 s only."""
+    if is_heard(seen) and seen.value(GuestFact.EXTENSIONS_ENABLED) == "n":
+        return unknown("whether the running agent has read its settings")
     return by(seen, GuestFact.EXTENSIONS_ENABLED, lambda value: value == "n", _NO_GUEST)
 
 

@@ -1,25 +1,9 @@
 """Causes on our own side, and causes that the host alone can see. They are looked at first."""
 
-from vmkeep.diagnosis.cause import Cause, Reading, by, holds, not_observable, refuted, unknown
+from vmkeep.diagnosis.cause import ByCodes, Cause, Reading, by, holds, not_observable, refuted, unknown
 from vmkeep.diagnosis.evidence import HostFact, Seen
 
 _LIMIT_REACHED = "UserErrorRpCollectionLimitReached"
-_READY_STATES = {"running", "off"}
-
-
-def _refused_with(*codes: str) -> "_ByObstacle":
-    return _ByObstacle(frozenset(codes))
-
-
-class _ByObstacle:
-    """Holds exactly when a backup would be refused with one of some codes now."""
-
-    def __init__(self, codes: frozenset[str]) -> None:
-        self._codes = codes
-
-    def __call__(self, seen: Seen) -> Reading:
-        missing = "what a backup would be refused for now"
-        return by(seen, HostFact.OBSTACLES, lambda value: bool(self._codes & set(value.split())), missing)
 
 
 def _limit_with_locks(seen: Seen, *, locked: bool) -> Reading:
@@ -39,11 +23,6 @@ def _wire_server(seen: Seen) -> Reading:
     return by(seen, HostFact.WIRE_SERVER, lambda value: value != "serving", missing)
 
 
-def _state(seen: Seen) -> Reading:
-    missing = "the VM's state from libvirt"
-    return by(seen, HostFact.VM_STATE, lambda value: value not in _READY_STATES, missing)
-
-
 LEAVES = (
     Cause(
         "N5",
@@ -55,13 +34,13 @@ LEAVES = (
         "V1",
         "the VM is in a state that allows no backup",
         "Let the VM run, or shut it down: resume a paused one, reset a crashed one (virsh resume, virsh reset).",
-        _state,
+        ByCodes.now("UserErrorVmNotInDesirableState"),
     ),
     Cause(
         "D1",
         "a disk is too large, or there are too many disks",
         "Split the disk, leave it out (vmkeep protection update-for-vm --disk-list-setting exclude), or raise the limit.",
-        _refused_with("UserErrorUnsupportedDiskSize", "UserErrorBcmUnsupportedDiskCount"),
+        ByCodes.now("UserErrorUnsupportedDiskSize", "UserErrorBcmUnsupportedDiskCount"),
     ),
     Cause(
         "R1",
@@ -79,19 +58,24 @@ LEAVES = (
         "V3",
         "the host's storage has no room for new layers",
         "Make room in the folder of the VM's disks, then back up again.",
-        _refused_with("HostStorageFull"),
+        ByCodes.now("HostStorageFull"),
     ),
     Cause(
         "J1",
         "another job of the VM is in progress",
         "Wait for it, or stop it: vmkeep job list --status InProgress, vmkeep job stop.",
-        _refused_with("UserErrorBackupOperationInProgress"),
+        ByCodes.recorded("UserErrorBackupOperationInProgress"),
     ),
     Cause(
         "K1",
-        "the key vault does not let the service use the vault's key",
-        "Grant the service get, wrap and unwrap on the key, wait a few minutes, back up again.",
-        _refused_with("UserErrorKeyvaultPermissionsNotConfigured"),
+        "the key vault does not let the backups use a key",
+        "Give the backup service its rights on the key vault (vmkeep keyvault set-policy --backup-service), make sure that the "
+        "key is enabled, and back up again.",
+        ByCodes.now(
+            "UserErrorKeyvaultPermissionsNotConfigured",
+            "UserErrorCMKMissingMangedIdentityPermissionOnKeyVault",
+            "EncryptionKeyUnusable",
+        ),
     ),
 )
 

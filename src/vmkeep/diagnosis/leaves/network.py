@@ -1,6 +1,6 @@
 """Causes between the guest and the wire server. An agent that was heard within 30 s refutes them all."""
 
-from vmkeep.diagnosis.cause import Cause, Reading, by, holds, not_observable, refuted, unknown
+from vmkeep.diagnosis.cause import Cause, Reading, by, holds, refuted, unknown
 from vmkeep.diagnosis.evidence import Fact, GuestFact, HostFact, Seen
 
 _NO_GUEST = "the guest's own view: qemu-guest-agent does not answer or lacks what it takes"
@@ -62,14 +62,5 @@ LEAVES = (
         "the lease came without DHCP option 245, and there is no route to 168.63.129.16",
         "Attach the VM's network (vmkeep fabric attach), then renew the guest's lease.",
         _no_route,
-    ),
-)
-
-LATE_LEAVES = (
-    Cause(
-        "N4",
-        "DNS, proxy or TLS interception between the guest and a snapshot endpoint",
-        "vmkeep's extension talks to 168.63.129.16 only; exempt it from proxies.",
-        not_observable("how far the extension's own request got"),
     ),
 )
