@@ -1,5 +1,6 @@
 """Stand-ins for engine, fabric and repositories, over a real catalog."""
 
+import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from vmkeep.catalog import Catalog
 from vmkeep.diagnosis.evidence import Evidence, Fact, Seen
 from vmkeep.diagnosis.tree import TREE
 from vmkeep.diagnosis.verdict import Diagnosis, judge
+from vmkeep.fabric.offline.collection import pack
 from vmkeep.keyvault.key_id import KeyId
 from vmkeep.model.disk_selection import is_selected
 from vmkeep.model.job import Job, JobError, JobOperation, JobStatus, JobTask, TaskName, TaskStatus
@@ -85,6 +87,8 @@ class FakeFabric:
     machines: list[VirtualMachine] = field(default_factory=lambda: [machine("web01"), machine("db01")])
     attached: set[str] = field(default_factory=set)
     reachable: bool = True
+    unreached: tuple[str, ...] = ()
+    """Why a guest's files cannot be collected."""
     broken: bool = False
 
     def list_machines(self) -> list[VirtualMachine]:
@@ -99,6 +103,17 @@ class FakeFabric:
             if name_or_uuid in {vm.name, vm.uuid}:
                 return vm
         raise VmNotFound(name=name_or_uuid)
+
+    def collect(self, vm_uuid: str) -> bytes:
+        taken = {"path": f"/log of {vm_uuid}"}
+        manifest: dict[str, Any] = {
+            "origin": "restore point x",
+            "moment": "2026-01-01T00:00:00+00:00",
+            "files": [taken],
+        }
+        if self.unreached:
+            manifest = {"origin": None, "moment": None, "files": []}
+        return pack({"manifest.json": json.dumps(manifest).encode()}, unreached=self.unreached, at=0)
 
     def list_networks(self) -> list[Network]:
         return [

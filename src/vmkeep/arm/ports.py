@@ -35,6 +35,10 @@ class FabricPort(Protocol):
         """Return one VM; raises VmNotFound."""
         ...
 
+    def collect(self, vm_uuid: str) -> bytes:
+        """Return our side's logs and what the agent left in a VM's guest as a tar.gz; raises VmNotFound."""
+        ...
+
     def list_networks(self) -> list[Network]:
         """Return all networks of this host."""
         ...

@@ -1,9 +1,11 @@
 """`vmkeep doctor`: what is wrong with a VM's backups, proven by evidence, and the remedy."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vmkeep.cli.collect import collect_logs
 from vmkeep.cli.commands import example
 from vmkeep.cli.connection import connect
 from vmkeep.cli.job_report import follow
@@ -12,7 +14,11 @@ from vmkeep.cli.printing import Column, local_time, print_facts, print_json, pri
 from vmkeep.client.backup import Backup
 from vmkeep.client.session import Json
 
-EPILOG = example("vmkeep doctor --vm web01", "vmkeep doctor --vm web01 --apply")
+EPILOG = example(
+    "vmkeep doctor --vm web01",
+    "vmkeep doctor --vm web01 --apply",
+    "vmkeep doctor --vm web01 --collect /tmp",
+)
 FLIP_LIMIT_S = 120
 
 _EVIDENCE: list[Column] = [
@@ -33,10 +39,19 @@ def doctor(
             "--apply", help="Carry out the proven cause's remedy, look again, and back up when it helped."
         ),
     ] = False,
+    collect: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead, write an archive of logs, configuration and state of both sides to this folder, secrets taken out."
+        ),
+    ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Look for what is wrong with a VM's backups, also when none failed. Exits with 1 when a cause is proven."""
     backup = connect(context)
+    if collect:
+        collect_logs(backup, vm, collect, output)
+        return
     if apply:
         _apply(backup, vm, output)
         return

@@ -32,6 +32,10 @@ class Backup:
         found = one_named(self.machines(), name, "VM", "vmkeep vm list")
         return self.session.get(found["id"], **{"$expand": "instanceView"})
 
+    def collect(self, machine: Json) -> bytes:
+        """Return what the agent left in a VM's guest as a tar.gz."""
+        return self.session.download(f"{machine['id']}/vmkeepCollect")
+
     def group(self) -> str:
         """Return the id of the resource group that the host's VMs are in: the first."""
         return str(next(self.session.list(f"{self._root}/resourceGroups"))["id"])

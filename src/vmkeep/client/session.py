@@ -67,6 +67,10 @@ class Session:
         """Call an action and wait until it is in force; `long` ones may take hours to answer."""
         return self._settled(self._call("POST", path, body=body or {}, timeout=_LONG if long else _TIMEOUT))
 
+    def download(self, path: str) -> bytes:
+        """Call an action that answers with a file, however long that takes."""
+        return self._call("POST", path, body={}, timeout=_LONG).content
+
     def patch(self, path: str, body: Json) -> Json:
         """Change what is sent of a resource, keep the rest; returns the answer's body."""
         return self._settled(self._call("PATCH", path, body=body))

@@ -2,8 +2,8 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from vmkeep.base.clock import Clock
@@ -13,12 +13,17 @@ from vmkeep.diagnosis.evidence import Evidence
 from vmkeep.fabric import guest_agent, restore
 from vmkeep.fabric.capture import Capturer
 from vmkeep.fabric.check import Checker
+from vmkeep.fabric.collecting import collect_machine
 from vmkeep.fabric.errors import RestorePointUnknown
 from vmkeep.fabric.host import Host
 from vmkeep.fabric.inventory import Inventory
+from vmkeep.fabric.live_files import LiveFiles
 from vmkeep.fabric.merge import Merger, OnBytes, Readers
 from vmkeep.fabric.network import Networks
 from vmkeep.fabric.observe import Observer
+from vmkeep.fabric.offline.errors import NothingToReadOffline
+from vmkeep.fabric.offline.files import GuestFiles, OfflineFiles
+from vmkeep.fabric.offline.opening import reading_machine, reading_point
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState
 from vmkeep.fabric.position import GuestPositions
 from vmkeep.fabric.sources import DiskSet, open_sources
@@ -27,7 +32,7 @@ from vmkeep.fabric.targets import format_by_name, new_disk
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.model.disk_io import DiskTarget
 from vmkeep.model.disk_selection import DiskSelection
-from vmkeep.model.machine import DiskFormat, VirtualMachine
+from vmkeep.model.machine import DiskFormat, MachineState, VirtualMachine
 from vmkeep.model.network import Network
 from vmkeep.model.restore_point import RestorePoint, Warned
 
@@ -47,6 +52,7 @@ class Fabric:
     ) -> None:
         self._host = Host(uri)
         self._wire = wire
+        self._clock = clock
         self._positions = GuestPositions(self._host, clock)
         self._networks = Networks(self._host)
         self._journal = PointJournal(state_dir / "fabric" / "points")
@@ -211,6 +217,47 @@ class Fabric:
         """
         with self._turns[point.vm_uuid]:
             self._merger.drop(point.vm_uuid, point.id, on_bytes=on_progress, cancelled=cancelled)
+
+    def open_offline(
+        self, vm_uuid: str, *, point_id: str | None = None
+    ) -> AbstractContextManager[OfflineFiles]:
+        """Read a guest's files from outside: of a restore point, else of a VM that is off, else of the newest point.
+
+        Raises RestorePointUnknown, NothingToReadOffline, VmNotFound, DiskVanished, ImageUnreadable, FrozenLayerWritten.
+        """
+        if point_id is None:
+            vm = self.get_machine(vm_uuid)
+            if vm.state is MachineState.OFF:
+                return reading_machine(vm, self._clock)
+            complete = [
+                one for one in self._journal.read(vm_uuid).values() if one.state is PointState.COMPLETE
+            ]
+            if not complete:
+                raise NothingToReadOffline(vm.name)
+            point = complete[-1].point
+        else:
+            record = self._journal.find(vm_uuid, point_id)
+            if record is None:
+                raise RestorePointUnknown(vm_uuid, point_id)
+            point = record.point
+        return reading_point(point, self.sources(point, since=None), self._clock)
+
+    def collect(self, vm_uuid: str) -> bytes:
+        """Return our side's logs and what the agent left in a guest as a tar.gz; `collect_machine` says more.
+
+        The guest is asked while it answers; else its files are read from outside. Raises VmNotFound.
+        """
+        vm = self.get_machine(vm_uuid)
+        live = vm.state is MachineState.RUNNING and vm.guest_agent
+        ways = [lambda: self._reading_live(vm_uuid)] if live else []
+        points = [record.point for record in self._journal.read(vm_uuid).values()]
+        return collect_machine(vm, points, [*ways, lambda: self.open_offline(vm_uuid)], now=self._clock.now())
+
+    @contextmanager
+    def _reading_live(self, vm_uuid: str) -> Iterator[GuestFiles]:
+        """Read a running guest's files through qemu-guest-agent; it is not frozen meanwhile."""
+        with self._turns[vm_uuid]:
+            yield LiveFiles(self._host.get_domain(vm_uuid), self._clock)
 
     def thaw(self, vm_uuid: str) -> int:
         """Thaw a guest's file systems, whoever froze them, and return how many were frozen.

@@ -45,6 +45,11 @@ def ping(domain: Domain) -> bool:
     return True
 
 
+def ask(domain: Domain, command: str, **arguments: object) -> Any:  # the guest's JSON
+    """Return what the guest answers to a command that only looks. Raises GuestAgentSilent, GuestAgentRefused."""
+    return _command(domain, command, arguments, timeout_s=COMMAND_TIMEOUT_S)
+
+
 def freeze(domain: Domain, *, timeout_s: float) -> int:
     """Freeze the guest's file systems and return how many. Raises GuestAgentSilent, GuestAgentRefused.
 

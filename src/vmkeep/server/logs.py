@@ -6,6 +6,7 @@ import sys
 import structlog
 
 from vmkeep.base.errors import InvalidValue
+from vmkeep.base.recent_log import RecentLog
 
 _FORMATS = {"auto", "console", "json"}
 _LEVELS = {"debug", "info", "warning", "error"}
@@ -42,7 +43,18 @@ def start_logging(log_format: str, level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
-    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    kept = RecentLog()
+    kept.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler, kept], level=level.upper(), force=True)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
 

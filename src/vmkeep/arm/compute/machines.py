@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 from vmkeep.arm.compute.machine_answer import show_instance_view, show_machine
 from vmkeep.arm.members import Json
@@ -44,6 +44,12 @@ def get(here: Here, group: MachineGroup, vm_name: str, expand: Expand = "") -> J
 def instance_view(here: Here, group: MachineGroup, vm_name: str) -> Json:  # noqa: ARG001 - checked
     """Return how a VM is right now."""
     return show_instance_view(here, find_machine(here, vm_name))
+
+
+@router.post(f"{_ONE}/vmkeepCollect")
+def collect(here: Here, group: MachineGroup, vm_name: str) -> Response:  # noqa: ARG001 - checked
+    """Return our side's logs and what the agent left in the guest as a tar.gz."""
+    return Response(here.fabric.collect(find_machine(here, vm_name).uuid), media_type="application/gzip")
 
 
 def find_machine(here: Service, name: str) -> VirtualMachine:
