@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from vmkeep.base.clock import Clock
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.catalog import Catalog
+from vmkeep.diagnosis.evidence import Evidence, Fact, Seen
+from vmkeep.diagnosis.tree import TREE
+from vmkeep.diagnosis.verdict import Diagnosis, judge
 from vmkeep.fabric.offline.collection import pack
 from vmkeep.keyvault.key_id import KeyId
 from vmkeep.model.disk_key import KeyReference
@@ -23,7 +26,7 @@ from vmkeep.model.outlook import Outlook, OutlookLine
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint, Tier, Vault
 from vmkeep.model.restore_point import PointDisk, Warned
 from vmkeep.workflows.agreement import HostReport
-from vmkeep.workflows.errors import NotActivelyProtected, OnlyCopyInCollection
+from vmkeep.workflows.errors import NotActivelyProtected, NothingToApply, OnlyCopyInCollection
 
 GIB = 2**30
 
@@ -55,6 +58,10 @@ def _disks(item: ProtectedItem) -> tuple[PointDisk, ...]:
         )
         for disk in machine(item.vm_name).disks
     )
+
+
+RECORDED = datetime(2026, 1, 1, tzinfo=UTC)
+"""When evidence was recorded."""
 
 
 @dataclass(eq=False)
@@ -146,6 +153,9 @@ class FakeEngine:
     restores: list[dict[str, Any]] = field(default_factory=list)  # arguments as they came
     findings: list[Warned] = field(default_factory=list)
     """What a repair makes good."""
+    seen: dict[Fact, str] = field(default_factory=dict)
+    """What a look at any VM sees."""
+    seen_when_mended: dict[Fact, str] = field(default_factory=dict)
 
     def check_host(self, *, repair: bool) -> HostReport:
         found = self.findings
@@ -223,6 +233,23 @@ class FakeEngine:
     def outlook(self, vm_uuid: str) -> Outlook:
         item = self.catalog.find_item_for_vm(vm_uuid)
         return Outlook(vm_uuid.removeprefix("uuid-"), item.vault_id if item else "", tuple(self.lines))
+
+    def diagnose(self, vm_uuid: str) -> Diagnosis:
+        at = RECORDED
+        name = vm_uuid.removeprefix("uuid-")
+        return judge(
+            TREE,
+            Seen(Evidence(fact, value, at, "recorded") for fact, value in self.seen.items()),
+            vm_name=name,
+            at=at,
+        )
+
+    def apply_remedy(self, vm_uuid: str) -> Diagnosis:
+        found = self.diagnose(vm_uuid)
+        if found.cause is None or found.cause.mend is None:
+            raise NothingToApply(vm=found.vm_name, verdict=found.verdict)
+        self.seen = self.seen_when_mended
+        return found
 
     def stop(self, job_id: str) -> Job:
         if not self.catalog.get_job(job_id).status.running:

@@ -1,40 +1,33 @@
-import json
-from pathlib import Path
+"""`vmkeep doctor` tells the proven cause, and its remedy is followed by the same look and a backup."""
 
-import pytest
+import json
 
 from tests.arm.running import Running
 from tests.cli.conftest import Vmkeep
+from tests.diagnosis.scenes import HEALTHY, SCENES, STOPPED
 
 
-def test_the_archive_is_private_and_tells_where_it_was_read(vmkeep: Vmkeep, tmp_path: Path) -> None:
-    told = json.loads(vmkeep("doctor", "--vm", "web01", "--collect", str(tmp_path), "-o", "json").output)
-    archive = Path(told["archive"])
-    assert archive.stat().st_mode & 0o777 == 0o600
-    assert archive.parent == tmp_path
-    assert (told["sizeBytes"], told["files"]) == (archive.stat().st_size, 1)
-    assert told["origin"] == "restore point x"
+def test_doctor_names_the_proven_cause_and_what_was_seen(vmkeep: Vmkeep, running: Running) -> None:
+    running.engine.seen = STOPPED
+    told = vmkeep("doctor", "--vm", "web01", fails=True).stdout
+    assert "proven A2" in told
+    assert "agent-process" in told
 
 
-def test_a_guest_that_could_not_be_reached_is_said_and_fails(
-    running: Running, vmkeep: Vmkeep, tmp_path: Path
-) -> None:
-    running.fabric.unreached = ("web01 runs. Shut it down.",)
-    told = vmkeep("doctor", "--vm", "web01", "--collect", str(tmp_path), fails=True)
-    assert "web01 runs. Shut it down." in told.output
-    assert list(tmp_path.glob("*.tar.gz"))
+def test_doctor_prints_the_apis_own_json(vmkeep: Vmkeep, running: Running) -> None:
+    running.engine.seen = HEALTHY
+    found = json.loads(vmkeep("doctor", "--vm", "web01", "-o", "json").stdout)
+    assert found["outcome"] == "not-proven"
+    assert found["cause"] is None
 
 
-def test_a_folder_that_is_not_there_is_refused(vmkeep: Vmkeep, tmp_path: Path) -> None:
-    told = vmkeep("doctor", "--vm", "web01", "--collect", str(tmp_path / "none"), fails=True)
-    assert "cannot be written" in told.output
+def test_applied_remedy_is_proven_by_a_new_look_and_a_backup(vmkeep: Vmkeep, running: Running) -> None:
+    vmkeep("vault", "create", "main")
+    vmkeep("protection", "enable-for-vm", "--vm", "web01")
+    running.engine.seen, running.engine.seen_when_mended = STOPPED, HEALTHY
+    assert "Completed" in vmkeep("doctor", "--vm", "web01", "--apply").stdout
 
 
-def test_a_full_disk_leaves_no_half_archive(
-    vmkeep: Vmkeep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with Path("/dev/full").open("wb", buffering=0) as full:
-        monkeypatch.setattr("vmkeep.cli.collect.os.fdopen", lambda *_: full)
-        told = vmkeep("doctor", "--vm", "web01", "--collect", str(tmp_path), fails=True)
-    assert "No space left" in told.output
-    assert not list(tmp_path.glob("*.tar.gz"))
+def test_what_only_a_person_can_do_is_not_applied(vmkeep: Vmkeep, running: Running) -> None:
+    running.engine.seen = SCENES["A1"]
+    assert "NothingToApply" in vmkeep("doctor", "--vm", "web01", "--apply", fails=True).stderr

@@ -11,6 +11,8 @@ from tests.fakes.files import read_json, write_json
 from vmkeep.base.clock import Clock
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.base.ids import new_guid
+from vmkeep.diagnosis.cause import Mend
+from vmkeep.diagnosis.evidence import Evidence
 from vmkeep.model.disk_io import DiskSource, DiskTarget, Extent, ExtentKind
 from vmkeep.model.disk_key import NO_KEYS, DiskKeys, KeyReference
 from vmkeep.model.disk_selection import DiskSelection, is_selected
@@ -115,6 +117,10 @@ class FakeFabric:
         self.why_not_better: VmkeepError | None = None
         """Why the next captures reach only crash consistency."""
 
+        self.evidence: tuple[Evidence, ...] = ()
+        """What a look at any VM sees."""
+        self.mended: list[Mend] = []
+
     # What the test does to the host
 
     def add_machine(self, name: str, sizes: Mapping[str, int]) -> str:
@@ -185,6 +191,14 @@ class FakeFabric:
 
     def list_networks(self) -> list[Network]:
         return [Network("vmkeep", "vmkeep0", "10.77.0.0/24", active=True, attached=True)]
+
+    def observe(self, vm_uuid: str) -> tuple[Evidence, ...]:
+        self.get_machine(vm_uuid)
+        return self.evidence
+
+    def mend(self, vm_uuid: str, mend: Mend) -> None:
+        self.get_machine(vm_uuid)
+        self.mended.append(mend)
 
     def capture_obstacles(
         self,

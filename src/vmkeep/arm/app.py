@@ -6,7 +6,7 @@ from starlette.types import ASGIApp
 from vmkeep.arm import envelope
 from vmkeep.arm.authorization import locks
 from vmkeep.arm.authorization.lock_guard import refuse_locked
-from vmkeep.arm.compute import collections, disk_keys, machines
+from vmkeep.arm.compute import collections, diagnosis, disk_keys, machines
 from vmkeep.arm.correlation import Correlation
 from vmkeep.arm.identity import discovery, token_endpoint
 from vmkeep.arm.identity.guard import TokenGuard
@@ -44,6 +44,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     machines.router,
     disk_keys.router,
     collections.router,
+    diagnosis.router,
     networks.router,
     key_vaults.router,
     vaults.router,

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from vmkeep.diagnosis.verdict import Diagnosis
 from vmkeep.keyvault.key_id import KeyId
 from vmkeep.model.disk_key import KeyReference
 from vmkeep.model.job import Job
@@ -120,6 +121,14 @@ class EnginePort(Protocol):
 
     def outlook(self, vm_uuid: str) -> Outlook:
         """Return what a backup of a VM would meet if it ran now; changes nothing."""
+        ...
+
+    def diagnose(self, vm_uuid: str) -> Diagnosis:
+        """Return what is wrong with a VM's backups, proven or not; changes nothing."""
+        ...
+
+    def apply_remedy(self, vm_uuid: str) -> Diagnosis:
+        """Carry the proven cause's remedy out; return the diagnosis it was for; raises NothingToApply."""
         ...
 
     def stop(self, job_id: str) -> Job:

@@ -1,4 +1,4 @@
-"""`vmkeep doctor`: logs and evidence of a VM whose backups need looking at."""
+"""`vmkeep doctor`: what is wrong with a VM's backups, proven by evidence, and the remedy."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,21 +8,84 @@ import typer
 from vmkeep.cli.collect import collect_logs
 from vmkeep.cli.commands import example
 from vmkeep.cli.connection import connect
+from vmkeep.cli.job_report import follow
 from vmkeep.cli.options import Output, OutputOption, VmOption
+from vmkeep.cli.printing import Column, local_time, print_facts, print_json, print_list
+from vmkeep.client.backup import Backup
+from vmkeep.client.session import Json
 
-EPILOG = example("vmkeep doctor --vm web01 --collect /tmp")
+EPILOG = example(
+    "vmkeep doctor --vm web01",
+    "vmkeep doctor --vm web01 --apply",
+    "vmkeep doctor --vm web01 --collect /tmp",
+)
+FLIP_LIMIT_S = 120
+
+_EVIDENCE: list[Column] = [
+    ("Time", lambda one: local_time(one["time"])),
+    ("Seen from", lambda one: one["vantage"]),
+    ("Fact", lambda one: one["fact"]),
+    ("Value", lambda one: one["value"]),
+    ("Source", lambda one: one["source"]),
+]
 
 
 def doctor(
     context: typer.Context,
     vm: VmOption,
-    collect: Annotated[
-        Path,
+    apply: Annotated[
+        bool,
         typer.Option(
-            help="Folder for an archive of logs, configuration and state of both sides, secrets taken out."
+            "--apply", help="Carry out the proven cause's remedy, look again, and back up when it helped."
         ),
-    ],
+    ] = False,
+    collect: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead, write an archive of logs, configuration and state of both sides to this folder, secrets taken out."
+        ),
+    ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Collect logs and evidence of a VM: from the running guest, else from its newest restore point or its disks."""
-    collect_logs(connect(context), vm, collect, output)
+    """Look for what is wrong with a VM's backups, also when none failed. Exits with 1 when a cause is proven."""
+    backup = connect(context)
+    if collect:
+        collect_logs(backup, vm, collect, output)
+        return
+    if apply:
+        _apply(backup, vm, output)
+        return
+    found = backup.diagnose(vm)
+    _print(found, output)
+    if found["cause"]:
+        raise typer.Exit(1)
+
+
+def _apply(backup: Backup, vm: str, output: Output) -> None:
+    mended = backup.apply_remedy(vm)["cause"]
+    typer.echo(f"Applied the remedy for {mended['id']}: {mended['title']}. Looking again …", err=True)
+    found = backup.diagnose_until(vm, mended["id"], limit_s=FLIP_LIMIT_S)
+    if mended["id"] not in found["refuted"]:
+        _print(found, output)
+        raise typer.Exit(1)
+    typer.echo(f"{mended['id']} is refuted now. Backing up to prove it …", err=True)
+    vault, item = backup.item(vm, None)
+    follow(backup, vault, backup.backup_now(item, None), output, wait=True)
+
+
+def _print(found: Json, output: Output) -> None:
+    if output is Output.JSON:
+        print_json(found)
+        return
+    facts = [
+        ("VM", found["vmName"]),
+        ("Verdict", found["verdict"]),
+        ("Remedy", found["remedy"]),
+        ("", f"vmkeep does it: vmkeep doctor --vm {found['vmName']} --apply" if found["canApply"] else ""),
+        *[("Holds as well", f"{one['id']}: {one['title']}") for one in found["supposed"]],
+        ("Refuted", ", ".join(found["refuted"])),
+        *[("Not seen from", vantage) for vantage in found["missingVantages"]],
+        *[("Not excluded", f"{one['id']}: needs {one['missing']}") for one in found["remaining"]],
+    ]
+    print_facts(output, facts, found)
+    print_list(output, _EVIDENCE, found["evidence"], empty="Nothing could be seen.")

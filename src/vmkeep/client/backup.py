@@ -171,6 +171,26 @@ class Backup:
         machine = one_named(self.machines(), vm, "VM", "vmkeep vm list")
         return self.session.post(f"{machine['id']}/vmkeepBackupOutlook")
 
+    def diagnose(self, vm: str) -> Json:
+        """Return what is wrong with a VM's backups, proven or not; changes nothing."""
+        return self.session.post(f"{self._machine_id(vm)}/vmkeepDiagnose")
+
+    def apply_remedy(self, vm: str) -> Json:
+        """Have the proven cause's remedy carried out; returns the diagnosis it was for."""
+        return self.session.post(f"{self._machine_id(vm)}/vmkeepApplyRemedy")
+
+    def diagnose_until(self, vm: str, gone: str, *, limit_s: float) -> Json:
+        """Look again and again until the cause `gone` is refuted, or `limit_s` is over; return the last diagnosis."""
+        end = self.session.clock.monotonic() + limit_s
+        while True:
+            found = self.diagnose(vm)
+            if gone in found["refuted"] or self.session.clock.monotonic() > end:
+                return found
+            self.session.clock.sleep(2)
+
+    def _machine_id(self, vm: str) -> str:
+        return str(one_named(self.machines(), vm, "VM", "vmkeep vm list")["id"])
+
     def _protect_new(self, vault: Json, vm: str, policy: str, wishes: Json | None) -> Json:
         machine = one_named(self.machines(), vm, "VM", "vmkeep vm list")
         for free in self.session.list(f"{vault['id']}/backupProtectableItems"):

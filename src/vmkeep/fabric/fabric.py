@@ -8,6 +8,8 @@ from pathlib import Path
 
 from vmkeep.base.clock import Clock
 from vmkeep.base.errors import VmkeepError
+from vmkeep.diagnosis.cause import Mend
+from vmkeep.diagnosis.evidence import Evidence
 from vmkeep.fabric import guest_agent, restore
 from vmkeep.fabric.capture import Capturer
 from vmkeep.fabric.check import Checker
@@ -19,6 +21,7 @@ from vmkeep.fabric.key_references import put_references
 from vmkeep.fabric.live_files import LiveFiles
 from vmkeep.fabric.merge import Merger, OnBytes, Readers
 from vmkeep.fabric.network import Networks
+from vmkeep.fabric.observe import Observer
 from vmkeep.fabric.offline.errors import NothingToReadOffline
 from vmkeep.fabric.offline.files import GuestFiles, OfflineFiles
 from vmkeep.fabric.offline.opening import reading_machine, reading_point
@@ -58,6 +61,7 @@ class Fabric:
         self._readers = Readers()
         self._succession = Succession(self._host, self._journal)
         self._inventory = Inventory(self._host, wire)
+        self._observer = Observer(self._host, self._networks, wire, clock)
         self._merger = Merger(self._host, self._journal, self._readers, clock, merge_mib_s)
         self._capturer = Capturer(self._host, self._journal, self._merger, wire, clock, freeze_limit_s)
         self._turns: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
@@ -83,6 +87,16 @@ class Fabric:
     def check(self) -> list[Warned]:
         """Return where journal and host disagree; changes nothing. Raises HypervisorUnreachable."""
         return Checker(self._host, self._journal).check()
+
+    # diagnosis
+
+    def observe(self, vm_uuid: str) -> tuple[Evidence, ...]:
+        """Return dated evidence from host and guest; changes nothing. Raises VmVanished, HypervisorUnreachable."""
+        return self._observer.observe(vm_uuid)
+
+    def mend(self, vm_uuid: str, mend: Mend) -> None:
+        """Carry a remedy out in the guest. Raises GuestAgentSilent, GuestAgentRefused, VmVanished."""
+        self._observer.mend(vm_uuid, mend)
 
     # networks
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from math import ceil
 from typing import Any
 
@@ -16,6 +17,8 @@ from vmkeep.fabric.host import Domain, translate
 PING_TIMEOUT_S = 2
 THAW_TIMEOUT_S = 5
 COMMAND_TIMEOUT_S = 5
+_NOT_PLAIN = re.compile(r"[^ -~]+")
+_MOST_SAID = 300
 ANSWER_LIMIT = 64 * KIB
 """Characters of an answer; a longer one is refused unread."""
 LOOK_S = 0.2
@@ -63,10 +66,13 @@ def thaw(domain: Domain) -> int:
     return int(_command(domain, "guest-fsfreeze-thaw", timeout_s=THAW_TIMEOUT_S))
 
 
-def run_script(domain: Domain, script: str, *, limit_s: float, clock: Clock) -> str:
-    """Run a shell script in the guest and return what it printed, whatever its exit code.
+def run_script(
+    domain: Domain, script: str, *, limit_s: float, clock: Clock, must_succeed: bool = False
+) -> str:
+    """Run a shell script in the guest and return what it printed.
 
-    A script that has not ended within `limit_s` is left behind. Raises GuestAgentSilent, GuestAgentRefused.
+    A script that has not ended within `limit_s` is left behind. Raises GuestAgentSilent, and GuestAgentRefused also for
+    one that fails when it `must_succeed`.
     """
     end = clock.monotonic() + limit_s
     arguments = {"path": "/bin/sh", "arg": ["-c", script], "capture-output": True}
@@ -79,6 +85,9 @@ def run_script(domain: Domain, script: str, *, limit_s: float, clock: Clock) -> 
         if not isinstance(status, dict):
             break
         if status.get("exited") is True:
+            if must_succeed and status.get("exitcode") != 0:
+                said = " ".join(_NOT_PLAIN.sub(" ", _printed(status)).split())[-_MOST_SAID:]
+                raise GuestAgentRefused(domain.name(), "guest-exec", f"the script failed and said: {said}")
             return _printed(status)
         clock.sleep(LOOK_S)
     raise GuestAgentSilent(domain.name(), "guest-exec", f"a script did not end within {limit_s:g} s")

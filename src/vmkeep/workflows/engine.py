@@ -13,12 +13,14 @@ from vmkeep.base.errors import InvalidValue, VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.catalog import Catalog
 from vmkeep.catalog.errors import OperationInProgress
+from vmkeep.diagnosis.verdict import Diagnosis
 from vmkeep.model.collection import CollectionPlace
 from vmkeep.model.job import Job, JobOperation, JobStatus, JobTask, TaskName
 from vmkeep.model.machine import DiskFormat
 from vmkeep.model.outlook import Outlook
 from vmkeep.model.protection import ProtectedItem, RecoveryPoint, Tier
 from vmkeep.model.restore_point import Warned
+from vmkeep.workflows import doctor
 from vmkeep.workflows.agreement import HostReport, check_host, repair_host
 from vmkeep.workflows.backup import Backup
 from vmkeep.workflows.collection_deletion import DeleteRestorePoints, points_of_machine, refuse_only_copies
@@ -103,6 +105,7 @@ class Engine:
         for name, workflow in workflows.items():
             self._journal.register(name, workflow)
         Upkeep(self._pillars, self._journal)
+        self._doctor = doctor.Doctor(self._pillars, self._journal)
         self.scheduler = Scheduler(
             self._pillars,
             self._journal,
@@ -240,6 +243,14 @@ class Engine:
         """Return what a backup of a VM would meet if it ran now; changes nothing. Raises VmNotFound."""
         return look(self._pillars, vm_uuid)
 
+    def diagnose(self, vm_uuid: str) -> Diagnosis:
+        """Return what is wrong with a VM's backups, proven or not; changes nothing. Raises VmNotFound."""
+        return doctor.diagnose(self._pillars, vm_uuid)
+
+    def apply_remedy(self, vm_uuid: str) -> Diagnosis:
+        """Carry the proven cause's remedy out; return the diagnosis it was for. Raises NothingToApply."""
+        return doctor.apply_remedy(self._pillars, vm_uuid)
+
     def find_state(self, workflow_id: str) -> WorkflowState | None:
         """Return where a workflow stands, such as a job's; None when there is none of that id."""
         return self._journal.find_state(workflow_id)
@@ -307,6 +318,7 @@ class Engine:
             job = run.end(failure)
             kind.after(run)
             self._follow_up(job, undone=undone)
+            self._doctor.send_for(job)
 
         return conduct
 

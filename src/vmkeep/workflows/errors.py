@@ -379,6 +379,17 @@ _INTERNAL = {
 
 
 @dataclass(eq=False)
+class NothingToApply(VmkeepError):
+    """No cause is proven that vmkeep could mend by itself."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "there is no remedy that vmkeep could apply to VM '{e.vm}': {e.verdict}"
+    remedy = "Do what the diagnosis says by hand: vmkeep doctor --vm {e.vm}."
+    vm: str
+    verdict: str
+
+
+@dataclass(eq=False)
 class InternalFailure(VmkeepError):
     """An error nobody foresaw. Azure Backup's code and sentence; the exception's text is in the facts."""
 

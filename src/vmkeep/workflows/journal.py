@@ -25,7 +25,8 @@ Arguments = Mapping[str, Json]
 Workflow = Callable[[str, Arguments], None]
 OnStep = Callable[[str], None]
 
-UPKEEP_QUEUE, SCHEDULED_QUEUE = "upkeep", "scheduled"
+UPKEEP_QUEUE, SCHEDULED_QUEUE, DIAGNOSIS_QUEUE = "upkeep", "scheduled", "diagnosis"
+_DIAGNOSES_AT_ONCE = 2
 _VERSION = "1"
 """Changes only when journals of running workflows can no longer be followed; DBOS takes up none of another version."""
 _ALIVE = {"PENDING", "ENQUEUED", "DELAYED"}
@@ -81,6 +82,9 @@ class Journal:
         """Begin to work, first on what was cut short."""
         DBOS.launch()
         DBOS.register_queue(UPKEEP_QUEUE, worker_concurrency=1, polling_interval_sec=self._look_s)
+        DBOS.register_queue(
+            DIAGNOSIS_QUEUE, worker_concurrency=_DIAGNOSES_AT_ONCE, polling_interval_sec=self._look_s
+        )
         DBOS.register_queue(
             SCHEDULED_QUEUE, worker_concurrency=self._scheduled_at_once, polling_interval_sec=self._look_s
         )

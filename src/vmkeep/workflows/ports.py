@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 from vmkeep.base.errors import VmkeepError
+from vmkeep.diagnosis.cause import Mend
+from vmkeep.diagnosis.evidence import Evidence
 from vmkeep.model.disk_io import DiskSource, DiskTarget, OnProgress
 from vmkeep.model.disk_key import NO_KEYS, DiskKeys, FoundKey, KeyReference, KeyVaultRights
 from vmkeep.model.disk_selection import DiskSelection
@@ -48,6 +50,14 @@ class FabricPort(Protocol):
 
     def list_networks(self) -> Sequence[Network]:
         """Return all networks of this host."""
+        ...
+
+    def observe(self, vm_uuid: str) -> Sequence[Evidence]:
+        """Return dated evidence from host and guest; changes nothing, takes half a minute at most."""
+        ...
+
+    def mend(self, vm_uuid: str, mend: Mend) -> None:
+        """Carry a remedy out in the guest."""
         ...
 
     def capture_obstacles(

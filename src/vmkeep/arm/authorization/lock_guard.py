@@ -7,7 +7,14 @@ from vmkeep.model.lock import Change, locks_against
 from vmkeep.workflows.errors import ScopeLocked
 
 LOCKS = "Microsoft.Authorization/locks"
-_ONLY_LOOK = {"backupstatus", "check", "vmkeepbackupoutlook", "vmkeepcollect", "vmkeeprepositorycheck"}
+_ONLY_LOOK = {
+    "backupstatus",
+    "check",
+    "vmkeepbackupoutlook",
+    "vmkeepcollect",
+    "vmkeepdiagnose",
+    "vmkeeprepositorycheck",
+}
 """POST actions that change nothing; `check` asks the locks itself when it is to repair."""
 _CHANGES = {"DELETE": Change.DELETE, "PUT": Change.WRITE, "PATCH": Change.WRITE, "POST": Change.WRITE}
 

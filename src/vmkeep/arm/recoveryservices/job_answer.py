@@ -36,7 +36,8 @@ def show_job(here: Service, vault: Vault, job: Job) -> Json:
             "activityId": job.id,
             "actionsInfo": ["Cancellable"] if cancellable else [],
             "errorDetails": [
-                _show_error(error) for error in (*((job.error,) if job.error else ()), *job.warnings)
+                _show_error(error, job.properties.get("Remedy", ""))
+                for error in (*((job.error,) if job.error else ()), *job.warnings)
             ],
             "vmkeep": {
                 "reason": job.reason,
@@ -91,11 +92,11 @@ def _percent(task: JobTask) -> float:
     return 100 if task.status is TaskStatus.COMPLETED else 0
 
 
-def _show_error(error: JobError) -> Json:
-    """Return one of `errorDetails`: codes are words here, Azure's number stays 0."""
+def _show_error(error: JobError, remedy: str) -> Json:
+    """Return one of `errorDetails`: codes are words here, Azure's number stays 0; a proven cause's remedy is first."""
     return {
         "errorCode": 0,
         "errorTitle": error.code,
         "errorString": error.message,
-        "recommendations": [error.advice] if error.advice else [],
+        "recommendations": [advice for advice in (remedy, error.advice) if advice],
     }

@@ -14,7 +14,7 @@ from vmkeep.fabric.wire.admission import Admission
 from vmkeep.fabric.wire.agents import Agents
 from vmkeep.fabric.wire.answers import Answers
 from vmkeep.fabric.wire.connection import Reception
-from vmkeep.fabric.wire.errors import AgentUnavailable
+from vmkeep.fabric.wire.errors import AgentUnavailable, ListenFailed
 from vmkeep.fabric.wire.identity import GuestLocator, Position, Positions
 from vmkeep.fabric.wire.limits import WireLimits
 from vmkeep.fabric.wire.listener import Listener, interface_index, open_on_address, open_on_bridge
@@ -29,6 +29,7 @@ T = TypeVar("T")
 HANDLER_THREADS = 8
 LOCATOR_THREADS = 4
 ACCEPT_RETRY_S = 0.2
+SELF_LOOK_S = 2
 
 
 class WireServer:
@@ -98,6 +99,16 @@ class WireServer:
         agent = self._agents.find(vm_uuid)
         return agent.report() if agent else AgentReport(vm_uuid)
 
+    def serves(self, bridge: str) -> bool:
+        """Whether the server's thread answers within two seconds and listens on `bridge` as it is now."""
+        if self._thread is None or not self._thread.is_alive():
+            return False
+        asked = asyncio.run_coroutine_threadsafe(self._serves(bridge), self._loop.result())
+        try:
+            return asked.result(SELF_LOOK_S)
+        except (TimeoutError, ListenFailed):
+            return False
+
     @property
     def up_s(self) -> float:
         """Seconds since `start`; 0 before."""
@@ -131,6 +142,12 @@ class WireServer:
 
     def _on_loop(self, work: Coroutine[Any, Any, T]) -> T:  # the coroutine's own types
         return asyncio.run_coroutine_threadsafe(work, self._loop.result()).result()
+
+    async def _serves(self, bridge: str) -> bool:
+        listener = self._listeners.get(bridge)
+        accepting = self._accepting.get(bridge, [])
+        is_open = listener is not None and listener.interface == interface_index(bridge)
+        return is_open and bool(accepting) and not any(task.done() for task in accepting)
 
     async def _listen(self, bridge: str) -> None:
         listener = self._listeners.get(bridge)

@@ -1,0 +1,1 @@
+"""The leaves of the tree of causes, one file for each branch."""

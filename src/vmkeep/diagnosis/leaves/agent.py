@@ -1,0 +1,132 @@
+"""Causes in the Azure Linux agent and in what it stands on."""
+
+from vmkeep.diagnosis.cause import Cause, Mend, Reading, by, holds, refuted, unknown
+from vmkeep.diagnosis.evidence import Fact, GuestFact, HostFact, Seen
+from vmkeep.diagnosis.leaves.network import is_heard
+
+LEAST_FREE_KIB = 10 * 1024
+MOST_SKEW_S = 140 * 60
+"""The snapshot extension refuses commands that are older."""
+_NO_GUEST = "the guest's own view: qemu-guest-agent does not answer"
+
+
+def _not_installed(seen: Seen) -> Reading:
+    if is_heard(seen):
+        return refuted(HostFact.AGENT_HEARD)
+    return by(seen, GuestFact.AGENT_UNIT, lambda unit: unit == "none", _NO_GUEST)
+
+
+def _root_full(seen: Seen) -> Reading:
+    free, mode = seen.value(GuestFact.ROOT_FREE_KIB), seen.value(GuestFact.ROOT_MODE)
+    if mode == "ro":
+        return holds(GuestFact.ROOT_MODE)
+    if free is None or mode is None:
+        return unknown(_NO_GUEST)
+    return (
+        holds(GuestFact.ROOT_FREE_KIB)
+        if int(free) < LEAST_FREE_KIB
+        else refuted(GuestFact.ROOT_FREE_KIB, GuestFact.ROOT_MODE)
+    )
+
+
+def _wrong_clock(seen: Seen) -> Reading:
+    clock = seen.find(GuestFact.CLOCK)
+    if clock is None:
+        return unknown(_NO_GUEST)
+    skew_s = abs(int(clock.value) - clock.at.timestamp())
+    return holds(GuestFact.CLOCK) if skew_s > MOST_SKEW_S else refuted(GuestFact.CLOCK)
+
+
+def _of_installed(seen: Seen, *facts: Fact) -> Reading | None:
+    """Return what can be said of an agent's trouble without looking at `facts`; None when they decide."""
+    if is_heard(seen):
+        return refuted(HostFact.AGENT_HEARD)
+    if seen.value(GuestFact.AGENT_UNIT) == "none":
+        return refuted(GuestFact.AGENT_UNIT)
+    if any(seen.value(fact) is None for fact in facts):
+        return unknown(_NO_GUEST)
+    return None
+
+
+def _damaged(seen: Seen) -> Reading:
+    said = _of_installed(seen, GuestFact.PYTHON)
+    return said or by(seen, GuestFact.PYTHON, lambda value: value != "works", _NO_GUEST)
+
+
+def _stopped(seen: Seen) -> Reading:
+    facts = (GuestFact.AGENT_ACTIVE, GuestFact.AGENT_PROCESS)
+    said = _of_installed(seen, *facts)
+    if said is not None:
+        return said
+    is_running = seen.value(GuestFact.AGENT_PROCESS) != "none"
+    return refuted(GuestFact.AGENT_PROCESS) if is_running else holds(*facts, GuestFact.AGENT_ENABLED)
+
+
+def _hung(seen: Seen) -> Reading:
+    said = _of_installed(seen, GuestFact.AGENT_PROCESS)
+    if said is not None:
+        return said
+    states = seen.value(GuestFact.AGENT_PROCESS) or ""
+    facts = (GuestFact.AGENT_PROCESS, HostFact.AGENT_HEARD)
+    if states == "none":
+        return refuted(GuestFact.AGENT_PROCESS)
+    if set(states) & set("TDt"):
+        return holds(*facts)
+    return unknown("why a process that is neither stopped nor waiting for I/O says nothing")
+
+
+def _extensions_off(seen: Seen) -> Reading:
+    """Return whether the agent does nothing because it was told so: it then asks for work every 300 s only."""
+    if is_heard(seen) and seen.value(GuestFact.EXTENSIONS_ENABLED) == "n":
+        return unknown("whether the running agent has read its settings")
+    return by(seen, GuestFact.EXTENSIONS_ENABLED, lambda value: value == "n", _NO_GUEST)
+
+
+LEAVES = (
+    Cause(
+        "A1",
+        "the Azure Linux agent is not installed",
+        "Install it from the distribution: apt install waagent (Debian), walinuxagent (Ubuntu), WALinuxAgent (Fedora, "
+        "RHEL); docs/guests.md says what else a guest needs.",
+        _not_installed,
+    ),
+    Cause(
+        "A6",
+        "the guest's root file system is full or read-only",
+        "Free space on / (df -h /, journalctl --vacuum-size=100M), or repair and remount it: mount -o remount,rw /.",
+        _root_full,
+    ),
+    Cause(
+        "A7",
+        "the guest's clock is wrong by more than 140 minutes",
+        "Set the guest's clock: timedatectl set-ntp true, or date -s.",
+        _wrong_clock,
+    ),
+    Cause(
+        "A4",
+        "the agent's package is damaged: Python cannot load it",
+        "Install the agent and python3 anew from the distribution, not from GitHub.",
+        _damaged,
+    ),
+    Cause(
+        "A2",
+        "the Azure Linux agent is stopped, disabled or masked",
+        "Start it in the guest: systemctl unmask walinuxagent; systemctl enable --now walinuxagent.",
+        _stopped,
+        Mend.START_AGENT,
+    ),
+    Cause(
+        "A5",
+        "the agent is told to run no extensions: Extensions.Enabled=n",
+        "Set Extensions.Enabled=y in /etc/waagent.conf and restart the agent.",
+        _extensions_off,
+        Mend.ENABLE_EXTENSIONS,
+    ),
+    Cause(
+        "A3",
+        "the agent's process is there but hangs",
+        "Restart it in the guest: systemctl restart walinuxagent.",
+        _hung,
+        Mend.RESTART_AGENT,
+    ),
+)

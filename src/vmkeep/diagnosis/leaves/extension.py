@@ -1,0 +1,78 @@
+"""Causes in the snapshot extension and in the freeze: what the extension said stands in the backup's record."""
+
+from vmkeep.diagnosis.cause import ByCodes, Cause, Reading, holds, not_observable
+from vmkeep.diagnosis.evidence import GuestFact, Seen
+
+_WRONG_ENCODING = ByCodes.recorded("VMBackupLinuxExtensionConfFileWrongEncodingFormat")
+
+
+def _wrong_encoding(seen: Seen) -> Reading:
+    if seen.value(GuestFact.BACKUP_CONF) == "utf-16":
+        return holds(GuestFact.BACKUP_CONF)
+    return _WRONG_ENCODING(seen)
+
+
+LEAVES = (
+    Cause(
+        "X3",
+        "the extension's settings file is not plain text",
+        "Convert it: iconv -f UTF-16 -t ASCII /etc/azure/vmbackup.conf.",
+        _wrong_encoding,
+    ),
+    Cause(
+        "F1",
+        "a file system cannot be frozen",
+        "Unmount, fsck and mount the one that the job names again, or name it in MountsToSkip of /etc/azure/vmbackup.conf.",
+        ByCodes.recorded("UserErrorFsFreezeFailed", "UserErrorUnableToOpenMount"),
+    ),
+    Cause(
+        "F2",
+        "the freeze timed out: too much unwritten data or slow disks",
+        "Back up when fewer writes wait, or give the disks more IOPS.",
+        ByCodes.recorded("UserErrorFsFreezeTimeout", "FreezeBroken"),
+    ),
+    Cause(
+        "F3",
+        "a pre- or post-script failed or timed out",
+        "Mend the script named in the job's error: root's own, mode 700, ending in time.",
+        ByCodes.recorded(
+            "Pre-ScriptExecutionFailed",
+            "Post-ScriptExecutionFailed",
+            "Pre-ScriptNotFound",
+            "Post-ScriptNotFound",
+            "InsufficientPermissionforPre-Script",
+            "InsufficientPermissionforPost-Script",
+            "Pre-ScriptTimeout",
+            "Post-ScriptTimeout",
+            "IncorrectPluginhostFile",
+            "IncorrectJSONConfigFile",
+        ),
+    ),
+    Cause(
+        "N4",
+        "the extension cannot reach the snapshot endpoint, though the agent reaches the wire server",
+        "vmkeep's extension talks to 168.63.129.16 only, TCP 80 and 32526: allow both, and exempt it from proxies.",
+        ByCodes.recorded("ExtensionSnapshotFailedNoNetwork"),
+    ),
+    Cause(
+        "X1",
+        "the extension failed or is stuck",
+        "Remove its folder under /var/lib/waagent and restart the agent; the next backup installs it again.",
+        ByCodes.recorded(
+            "ExtensionOperationFailedForManagedDisks",
+            "ExtensionStuckInDeletionState",
+            "ExtensionInstallationFailure",
+            "ExtensionConfigParsingFailure",
+            "GuestAgentCertificateNotFound",
+        ),
+    ),
+)
+
+LATE_LEAVES = (
+    Cause(
+        "X2",
+        "something in the guest kills the extension or denies it",
+        "Exempt /var/lib/waagent from anti-virus, SELinux or AppArmor denial, and from noexec.",
+        not_observable("denials in the guest's audit and kernel log"),
+    ),
+)

@@ -1,0 +1,89 @@
+"""Causes on our own side, and causes that the host alone can see. They are looked at first."""
+
+from vmkeep.diagnosis.cause import ByCodes, Cause, Reading, by, holds, not_observable, refuted, unknown
+from vmkeep.diagnosis.evidence import HostFact, Seen
+
+_LIMIT_REACHED = "UserErrorRpCollectionLimitReached"
+
+
+def _limit_with_locks(seen: Seen, *, locked: bool) -> Reading:
+    obstacles, locks = seen.value(HostFact.OBSTACLES), seen.value(HostFact.LOCKS)
+    if obstacles is None:
+        return unknown("the number of restore points on this host")
+    if _LIMIT_REACHED not in obstacles.split():
+        return refuted(HostFact.OBSTACLES)
+    if locks is None:
+        return unknown("the locks on the restore points")
+    facts = (HostFact.OBSTACLES, HostFact.LOCKS)
+    return holds(*facts) if (locks != "0") is locked else refuted(*facts)
+
+
+def _wire_server(seen: Seen) -> Reading:
+    missing = "whether our own wire server serves"
+    return by(seen, HostFact.WIRE_SERVER, lambda value: value != "serving", missing)
+
+
+LEAVES = (
+    Cause(
+        "N5",
+        "vmkeep's own wire server does not serve the VM's network",
+        "This is our side: see the service's log for wire.*, then restart vmkeep. The guest is not to blame.",
+        _wire_server,
+    ),
+    Cause(
+        "V1",
+        "the VM is in a state that allows no backup",
+        "Let the VM run, or shut it down: resume a paused one, reset a crashed one (virsh resume, virsh reset).",
+        ByCodes.now("UserErrorVmNotInDesirableState"),
+    ),
+    Cause(
+        "D1",
+        "a disk is too large, or there are too many disks",
+        "Split the disk, leave it out (vmkeep protection update-for-vm --disk-list-setting exclude), or raise the limit.",
+        ByCodes.now("UserErrorUnsupportedDiskSize", "UserErrorBcmUnsupportedDiskCount"),
+    ),
+    Cause(
+        "R1",
+        "a lock keeps restore points from being cleaned up, and their limit is reached",
+        "Remove the lock (vmkeep lock list, vmkeep lock delete), then back up once more to start the clean-up.",
+        lambda seen: _limit_with_locks(seen, locked=True),
+    ),
+    Cause(
+        "R2",
+        "too many backups in a few days: the limit of restore points is reached without any lock",
+        "Keep instant restore points fewer days or back up less often; the next backup starts the clean-up.",
+        lambda seen: _limit_with_locks(seen, locked=False),
+    ),
+    Cause(
+        "V3",
+        "the host's storage has no room for new layers",
+        "Make room in the folder of the VM's disks, then back up again.",
+        ByCodes.now("HostStorageFull"),
+    ),
+    Cause(
+        "J1",
+        "another job of the VM is in progress",
+        "Wait for it, or stop it: vmkeep job list --status InProgress, vmkeep job stop.",
+        ByCodes.recorded("UserErrorBackupOperationInProgress"),
+    ),
+    Cause(
+        "K1",
+        "the key vault does not let the backups use a key",
+        "Give the backup service its rights on the key vault (vmkeep keyvault set-policy --backup-service), make sure that the "
+        "key is enabled, and back up again.",
+        ByCodes.now(
+            "UserErrorKeyvaultPermissionsNotConfigured",
+            "UserErrorCMKMissingMangedIdentityPermissionOnKeyVault",
+            "EncryptionKeyUnusable",
+        ),
+    ),
+)
+
+LATE_LEAVES = (
+    Cause(
+        "V2",
+        "the host or the VM is starved of CPU or memory",
+        "Back up off-peak, or give the VM more.",
+        not_observable("CPU and memory pressure while the job ran"),
+    ),
+)

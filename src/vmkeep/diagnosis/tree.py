@@ -1,0 +1,13 @@
+"""The one tree of causes, in the order in which they are excluded."""
+
+from vmkeep.diagnosis.cause import Cause
+from vmkeep.diagnosis.leaves import agent, extension, host, network
+
+TREE: tuple[Cause, ...] = (
+    *host.LEAVES,
+    *network.LEAVES,
+    *agent.LEAVES,
+    *extension.LEAVES,
+    *extension.LATE_LEAVES,
+    *host.LATE_LEAVES,
+)

@@ -1,0 +1,81 @@
+"""The rule of proof: a cause is proven when it holds and every cause before it is refuted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from vmkeep.diagnosis.cause import Answer, Cause, Reading
+from vmkeep.diagnosis.evidence import Evidence, Seen, Vantage
+
+
+class Outcome(StrEnum):
+    """What a diagnosis came to."""
+
+    PROVEN = "proven"
+    NOT_PROVEN = "not-proven"
+    """Some cause may hold, but nobody could exclude others before it, or nothing that was seen holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """A cause that is neither proven nor refuted; `missing` names the observation that would tell."""
+
+    id: str
+    title: str
+    missing: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One look at one VM: what was seen, and what that proves."""
+
+    vm_name: str
+    at: datetime
+    outcome: Outcome
+    cause: Cause | None
+    """The proven cause; None when none is."""
+    supposed: tuple[Cause, ...]
+    """Causes that hold as well, or that hold without being proven."""
+    refuted: tuple[str, ...]
+    remaining: tuple[Remaining, ...]
+    evidence: tuple[Evidence, ...]
+    missing: tuple[Vantage, ...]
+
+    @property
+    def verdict(self) -> str:
+        """The diagnosis as one sentence."""
+        if self.cause is not None:
+            return f"proven {self.cause.id}: {self.cause.title}"
+        if self.supposed:
+            held = ", ".join(f"{cause.id} ({cause.title})" for cause in self.supposed)
+            before = ", ".join(one.id for one in self.remaining)
+            return f"not proven: {held} holds, but nobody could exclude {before}"
+        return f"not proven: nothing that was seen is wrong; not excluded: {', '.join(one.id for one in self.remaining)}"
+
+
+def judge(tree: Sequence[Cause], seen: Seen, *, vm_name: str, at: datetime) -> Diagnosis:
+    """Return what the evidence proves."""
+    readings = [(cause, cause.read(seen)) for cause in tree]
+    held = [cause for cause, reading in readings if reading.answer is Answer.HOLDS]
+    first = next(((c, r) for c, r in readings if r.answer is not Answer.REFUTED), None)
+    proven = first[0] if first is not None and first[1].answer is Answer.HOLDS else None
+    return Diagnosis(
+        vm_name=vm_name,
+        at=at,
+        outcome=Outcome.PROVEN if proven else Outcome.NOT_PROVEN,
+        cause=proven,
+        supposed=tuple(cause for cause in held if cause is not proven),
+        refuted=tuple(cause.id for cause, reading in readings if reading.answer is Answer.REFUTED),
+        remaining=_remaining(readings),
+        evidence=seen.all,
+        missing=seen.missing,
+    )
+
+
+def _remaining(readings: Sequence[tuple[Cause, Reading]]) -> tuple[Remaining, ...]:
+    return tuple(
+        Remaining(cause.id, cause.title, reading.missing)
+        for cause, reading in readings
+        if reading.answer is Answer.UNKNOWN
+    )

@@ -1,0 +1,112 @@
+"""The doctor: gathers evidence of one VM from everywhere, judges it, carries remedies out."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import structlog
+
+from vmkeep.base.errors import VmkeepError
+from vmkeep.diagnosis.evidence import Evidence, HostFact, JobFact, Seen
+from vmkeep.diagnosis.tree import TREE
+from vmkeep.diagnosis.verdict import Diagnosis, judge
+from vmkeep.model.job import Job, JobOperation, JobStatus
+from vmkeep.model.outlook import Outlook
+from vmkeep.model.protection import ProtectedItem
+from vmkeep.workflows.errors import NothingToApply
+from vmkeep.workflows.journal import DIAGNOSIS_QUEUE, Arguments, Journal
+from vmkeep.workflows.outlook import look
+from vmkeep.workflows.pillars import Pillars
+from vmkeep.workflows.preflight import as_if_protected, gather
+
+log = structlog.get_logger()
+
+DIAGNOSE = "diagnose"
+
+
+class Doctor:
+    """The workflow that looks, in the background, for why a backup ended badly or with warnings."""
+
+    def __init__(self, pillars: Pillars, journal: Journal) -> None:
+        self._pillars = pillars
+        self._journal = journal
+        journal.register(DIAGNOSE, self._diagnose)
+
+    def send_for(self, job: Job) -> None:
+        """Have a job's end explained, if there is something to explain."""
+        unwell = job.status in {JobStatus.FAILED, JobStatus.COMPLETED_WITH_WARNINGS}
+        if unwell and job.operation is JobOperation.BACKUP:
+            self._journal.enqueue(f"{job.id}-diagnose", DIAGNOSE, {"job": job.id}, queue=DIAGNOSIS_QUEUE)
+
+    def _diagnose(self, _workflow_id: str, arguments: Arguments) -> None:
+        self._journal.step("Diagnose", lambda: self._note_verdict(arguments["job"]))
+
+    def _note_verdict(self, job_id: str) -> None:
+        """Write the verdict into the job's record; whatever is in the way of it is logged only."""
+        try:
+            job = self._pillars.catalog.get_job(job_id)
+            found = diagnose(self._pillars, self._pillars.catalog.get_item(job.item_id).vm_uuid)
+            self._pillars.catalog.update_job(job_id, properties=_noted(found))
+        except VmkeepError as error:
+            log.warning("doctor.not_done", job=job_id, code=error.code, message=str(error))
+        except Exception:  # a diagnosis must never harm what it looks at
+            log.exception("doctor.broke", job=job_id)
+        else:
+            log.info("doctor.verdict", job=job_id, vm=found.vm_name, verdict=found.verdict)
+
+
+def diagnose(pillars: Pillars, vm_uuid: str) -> Diagnosis:
+    """Return what is wrong with a VM's backups, proven or not; changes nothing. Raises VmNotFound."""
+    outlook = look(pillars, vm_uuid)
+    seen = Seen([*pillars.fabric.observe(vm_uuid), *_own_evidence(pillars, vm_uuid, outlook)])
+    return judge(TREE, seen, vm_name=outlook.vm_name, at=pillars.clock.now())
+
+
+def apply_remedy(pillars: Pillars, vm_uuid: str) -> Diagnosis:
+    """Carry the proven cause's remedy out and return the diagnosis it was for. Raises NothingToApply."""
+    found = diagnose(pillars, vm_uuid)
+    if found.cause is None or found.cause.mend is None:
+        raise NothingToApply(vm=found.vm_name, verdict=found.verdict)
+    pillars.fabric.mend(vm_uuid, found.cause.mend)
+    job = _find_last_ended_backup(pillars, pillars.catalog.find_item_for_vm(vm_uuid))
+    if job is not None:
+        applied = f"{found.cause.mend} at {pillars.clock.now():%Y-%m-%d %H:%M:%S} UTC"
+        pillars.catalog.update_job(job.id, properties={"Remedy Applied": applied})
+    return found
+
+
+def _own_evidence(pillars: Pillars, vm_uuid: str, outlook: Outlook) -> Iterator[Evidence]:
+    """Yield what the preflight rules and the catalog say."""
+    now = pillars.clock.now()
+    codes = " ".join(sorted({line.code for line in outlook.failures if line.code}))
+    yield Evidence(HostFact.OBSTACLES, codes or "none", now, "preflight")
+    item = pillars.catalog.find_item_for_vm(vm_uuid)
+    yield _record(_find_last_ended_backup(pillars, item), now)
+    subject = item or as_if_protected(pillars.fabric.get_machine(vm_uuid), now)
+    locks = gather(pillars, subject).locks
+    yield Evidence(HostFact.LOCKS, str(len(locks)), now, "catalog")
+
+
+def _record(last: Job | None, now: datetime) -> Evidence:
+    if last is None:
+        return Evidence(JobFact.CODES, "none", now, "catalog: no backup yet")
+    codes = [error.code for error in (*((last.error,) if last.error else ()), *last.warnings)]
+    return Evidence(JobFact.CODES, " ".join(codes) or "none", last.ended or now, f"job {last.id}")
+
+
+def _find_last_ended_backup(pillars: Pillars, item: ProtectedItem | None) -> Job | None:
+    if item is None:
+        return None
+    jobs = pillars.catalog.list_jobs(item_id=item.id, operation=JobOperation.BACKUP)
+    return next((job for job in jobs if not job.status.running), None)
+
+
+def _noted(found: Diagnosis) -> dict[str, str]:
+    used = {"Verdict": found.verdict}
+    if found.cause is not None:
+        used["Remedy"] = found.cause.remedy
+        facts = found.cause.read(Seen(found.evidence)).facts
+        own = [one for one in found.evidence if one.fact in facts]
+        used["Evidence"] = "; ".join(
+            f"{one.at:%H:%M:%S} UTC {one.vantage}: {one.fact} = {one.value} ({one.source})" for one in own
+        )
+    return used

@@ -1,0 +1,89 @@
+"""What evidence proves, and what it never proves."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.diagnosis.scenes import AT, HEALTHY, SCENES, SILENT, STOPPED
+from vmkeep.diagnosis.evidence import Evidence, Fact, GuestFact, HostFact, JobFact, Seen, Vantage
+from vmkeep.diagnosis.tree import TREE
+from vmkeep.diagnosis.verdict import Diagnosis, Outcome, judge
+
+
+def diagnose(facts: dict[Fact, str]) -> Diagnosis:
+    seen = Seen(Evidence(fact, value, AT, "recorded") for fact, value in facts.items())
+    return judge(TREE, seen, vm_name="web01", at=AT)
+
+
+@pytest.mark.parametrize(("cause", "facts"), [pytest.param(*scene, id=scene[0]) for scene in SCENES.items()])
+def test_recorded_evidence_proves_its_cause(cause: str, facts: dict[Fact, str]) -> None:
+    found = diagnose(facts)
+    assert found.outcome is Outcome.PROVEN
+    assert found.cause is not None
+    assert found.cause.id == cause
+
+
+def test_a_link_that_is_down_is_proven_without_the_guest() -> None:
+    facts: dict[Fact, str] = {
+        fact: value for fact, value in SILENT.items() if not isinstance(fact, GuestFact)
+    }
+    found = diagnose({**facts, HostFact.LINK: "down"})
+    assert found.cause is not None
+    assert found.cause.id == "N3"
+    assert found.missing == (Vantage.GUEST,)
+
+
+def test_a_healthy_vm_has_no_proven_cause() -> None:
+    found = diagnose(HEALTHY)
+    assert found.cause is None
+    assert not found.supposed
+    assert "nothing that was seen is wrong" in found.verdict
+
+
+def test_a_mended_cause_is_refuted_though_the_last_backup_failed_from_it() -> None:
+    found = diagnose({**HEALTHY, JobFact.CODES: "UserErrorUnsupportedDiskSize"})
+    assert found.cause is None
+    assert "D1" in found.refuted
+
+
+def test_an_agent_that_has_not_read_its_settings_is_not_blamed_for_them() -> None:
+    found = diagnose({**HEALTHY, GuestFact.EXTENSIONS_ENABLED: "n"})
+    assert found.cause is None
+    assert "A5" in {one.id for one in found.remaining}
+
+
+def test_without_the_guest_a_silent_agent_is_not_proven_to_be_stopped() -> None:
+    found = diagnose({fact: value for fact, value in STOPPED.items() if isinstance(fact, HostFact)})
+    assert found.outcome is Outcome.NOT_PROVEN
+    assert {"A1", "A2", "A3"} <= {one.id for one in found.remaining}
+    assert all(one.missing for one in found.remaining)
+
+
+@given(st.sampled_from(sorted(SCENES)), st.sets(st.sampled_from([*HostFact, *GuestFact, *JobFact])))
+def test_missing_evidence_never_proves_another_cause(cause: str, hidden: set[Fact]) -> None:
+    found = diagnose({fact: value for fact, value in SCENES[cause].items() if fact not in hidden})
+    whole = diagnose(SCENES[cause])
+    held = {cause, *(one.id for one in whole.supposed)}
+    assert found.cause is None or found.cause.id in held
+
+
+@given(st.sampled_from(sorted(SCENES)), st.sampled_from(sorted(SCENES)))
+def test_of_two_causes_that_hold_the_first_is_proven(one: str, other: str) -> None:
+    found = diagnose({**SCENES[one], **{k: v for k, v in SCENES[other].items() if v != HEALTHY[k]}})
+    assert found.cause is not None
+    assert found.cause.id not in found.refuted
+    before = [cause.id for cause in TREE][: [cause.id for cause in TREE].index(found.cause.id)]
+    assert set(before) <= set(found.refuted)
+
+
+def test_every_leaf_has_an_id_of_its_own_and_a_remedy() -> None:
+    assert len({cause.id for cause in TREE}) == len(TREE)
+    assert all(cause.remedy and cause.title for cause in TREE)
+
+
+def test_every_leaf_is_explained_on_the_page_of_causes() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/errors/causes.md").read_text()
+    headings = [line.split()[1] for line in page.splitlines() if line.startswith("### ")]
+    assert sorted(headings) == sorted(cause.id for cause in TREE)
