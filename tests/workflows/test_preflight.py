@@ -10,6 +10,7 @@ from tests.fakes.repository import StoreUnreachable
 from tests.workflows.world import LIMITS, World
 from vmkeep.base.errors import VmkeepError
 from vmkeep.base.units import GIB
+from vmkeep.model.disk_key import KeyReference
 from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.job import JobStatus
 from vmkeep.model.machine import AgentState, Consistency, Disk, DiskFormat, MachineState, VirtualMachine
@@ -113,11 +114,15 @@ def test_outlook_of_a_sound_vm_is_good(world: World) -> None:
 def test_outlook_fails_for_every_rule_that_fails_a_backup(world: World, rule: preflight.Rule) -> None:
     item = world.protect(disks={"vda": BLOCK, **{f"vd{n}": 1025 * BLOCK for n in range(33)}})
     world.catalog.update_item(item.id, state=ProtectionState.PROTECTION_STOPPED)
+    world.fabric.encrypt(item.vm_uuid, "vda", "nobody knows where it is")
+    world.fabric.encrypt(item.vm_uuid, "vd0", "secret", KeyReference("closed", "key"))
+    world.key_vaults.missing["closed"] = ["keys get"]
     for number in range(18):
         point = replace(POINT, id=f"{item.id}-{number}", item_id=item.id)
         world.catalog.put_recovery_point(point)
     item = world.catalog.get_item(item.id)
-    given = preflight.Facts(item, world.fabric.get_machine(item.vm_uuid), 18, LIMITS)
+    rights = {"closed": world.key_vaults.find_rights("closed")}
+    given = preflight.Facts(item, world.fabric.get_machine(item.vm_uuid), 18, LIMITS, rights=rights)
     error = rule(given)
     assert error
     assert error.code in {line.code for line in world.engine.outlook(item.vm_uuid).failures}

@@ -8,9 +8,9 @@ import structlog
 
 from vmkeep.base.clock import Clock
 from vmkeep.fabric import qemu_img
-from vmkeep.fabric.chain import Chain, Fold, above, block_indexes, format_of, paths, read_chain, same
+from vmkeep.fabric.chain import Chain, Fold, Image, above, block_indexes, format_of, paths, read_chain, same
 from vmkeep.fabric.definition import name_chain
-from vmkeep.fabric.domain_xml import attribute, disk_element, disk_format, parse, unparse
+from vmkeep.fabric.domain_xml import attribute, disk_element, disk_format, find_encryption, parse, unparse
 from vmkeep.fabric.errors import DiskBusy, MergeIncomplete, VmSaved
 from vmkeep.fabric.extents import image_spec
 from vmkeep.fabric.host import Connection, Domain, translated
@@ -61,8 +61,8 @@ def fold(
     `mib_s` limits the copying under a running VM, in MiB per second; 0 is as fast as it goes. `key` opens the files
     of an encrypted disk whose VM is off.
 
-    Raises DiskBusy, VmSaved, MergeIncomplete, DiskKeyMissing, DiskKeyWrong, ImageUnreadable, VmVanished, HypervisorUnreachable, HypervisorRefused,
-    and whatever `tick` raises.
+    Raises DiskBusy, VmSaved, MergeIncomplete, DiskKeyMissing, DiskKeyWrong, ImageUnreadable, VmVanished,
+    HypervisorUnreachable, HypervisorRefused, and whatever `tick` raises.
     """
     with translated(f"merge {work.upper}", vm_uuid=domain.UUIDString()):
         chain = active_chain(domain, work.disk)
@@ -87,11 +87,18 @@ def fold_files(chain: Chain, work: Fold, *, tick: Tick, key: str | None = None) 
     if shrunk:
         resize = ["resize", "-q", "--shrink", *_as_argument(chain[:at]), str(shrunk)]
         qemu_img.run(resize, path=work.lower, key=key)
-    qemu_img.commit(_as_argument(chain[: at + 1]), path=work.upper, key=key, tick=lambda: tick(0, 0))
+    layer = _as_argument(chain[: at + 1])
+    if not _is_encrypted(chain[: at + 1]):
+        layer = ["-b", work.lower, *layer]
+    qemu_img.commit(layer, path=work.upper, key=key, tick=lambda: tick(0, 0))
     next_layer = above(paths(chain), work.upper)
     if next_layer is not None:
         rebase = ["rebase", "-u", "-b", work.lower, "-F", format_of(chain, work.lower)]
         qemu_img.run([*rebase, *_as_argument(chain[at + 1 : at + 2], whole=False)], path=next_layer, key=key)
+
+
+def _is_encrypted(images: Chain) -> bool:
+    return any(image.encrypted for image in images)
 
 
 def _as_argument(images: Chain, *, whole: bool = True) -> list[str]:
@@ -99,7 +106,7 @@ def _as_argument(images: Chain, *, whole: bool = True) -> list[str]:
 
     What is not `whole` is to be opened without its backing files.
     """
-    if any(image.encrypted for image in images):
+    if _is_encrypted(images):
         return [f"json:{json.dumps(image_spec(images, whole=whole))}"]
     return ["-f", images[-1].format, images[-1].path]
 
@@ -203,6 +210,7 @@ def name_at_next_start(
         return ""
     path, used_format = attribute(element, "source", "file"), disk_format(element)
     after = (new, image_format) if same(path) == old else (path, DiskFormat(used_format))
-    name_chain(element, read_chain(*after, disk=disk))
+    encrypted = find_encryption(element) is not None
+    name_chain(element, read_chain(*after, disk=disk) if encrypted else (Image(*after, size_bytes=0),))
     connection.defineXML(unparse(root))
     return before

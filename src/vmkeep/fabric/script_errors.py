@@ -7,14 +7,14 @@ from vmkeep.base.errors import Retry, VmkeepError
 
 @dataclass(eq=False)
 class ScriptFailed(VmkeepError):
-    """An application script in the guest failed, and its owner wants the backup to fail with it."""
+    """An application script in the guest failed: a warning, or the backup's end if its owner wants that."""
 
     code = "ScriptFailed"
     retry = Retry.AFTER_CHANGE
-    text = "a backup script in VM '{e.vm}' failed the backup: {e.message}"
+    text = "a backup script in VM '{e.vm}' failed: {e.message}"
     remedy = (
-        "Mend what /etc/azure/VMSnapshotScriptPluginConfig.json of the guest names, "
-        "or set continueBackupOnFailure to true there."
+        "Mend what /etc/azure/VMSnapshotScriptPluginConfig.json of the guest names; "
+        "its continueBackupOnFailure says whether backups go on without."
     )
     vm: str
     message: str
