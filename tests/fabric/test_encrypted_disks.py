@@ -17,7 +17,7 @@ from tests.fabric.encrypted_vm import (
 )
 from tests.fabric.on_guests import apply, layers_in, new_fabric
 from tests.lab.lab import Lab
-from vmkeep.fabric.errors import DiskKeyMissing, DiskKeyWrong
+from vmkeep.fabric.encryption_errors import DiskKeyMissing, DiskKeyWrong
 from vmkeep.fabric.fabric import Fabric
 from vmkeep.model.disk_key import DiskKeys, KeyReference
 from vmkeep.model.disk_selection import DiskSelection

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import libvirt
 
 from vmkeep.fabric.domain_xml import captured_disks, parse, unparse
-from vmkeep.fabric.errors import DiskNotEncrypted
+from vmkeep.fabric.encryption_errors import DiskNotEncrypted
 from vmkeep.fabric.host import Domain, translated
 from vmkeep.model.disk_key import KeyReference
 

@@ -6,7 +6,7 @@ import structlog
 
 from vmkeep.fabric import qemu_img
 from vmkeep.fabric.chain import Image
-from vmkeep.fabric.errors import DiskKeyMissing, KeyNotTimed
+from vmkeep.fabric.encryption_errors import DiskKeyMissing, KeyNotTimed
 from vmkeep.fabric.extents import map_images
 from vmkeep.fabric.tool_secret import NAME
 from vmkeep.model.restore_point import CapturedDisk

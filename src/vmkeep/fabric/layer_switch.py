@@ -24,9 +24,9 @@ from vmkeep.fabric.domain_xml import (
     parse,
     unparse,
 )
+from vmkeep.fabric.encryption_errors import EncryptionMixed
 from vmkeep.fabric.errors import (
     DiskVanished,
-    EncryptionMixed,
     HostStorageFull,
     HypervisorRefused,
     ImageUnreadable,

@@ -14,7 +14,8 @@ import structlog
 from vmkeep.base.errors import VmkeepError
 from vmkeep.fabric.chain import Chain, Image, block_indexes, paths
 from vmkeep.fabric.domain_xml import list_disks, parse
-from vmkeep.fabric.errors import DiskKeyMissing, ImageUnreadable, LayerInUse, VmVanished
+from vmkeep.fabric.encryption_errors import DiskKeyMissing
+from vmkeep.fabric.errors import ImageUnreadable, LayerInUse, VmVanished
 from vmkeep.fabric.extents import map_images
 from vmkeep.fabric.fold import active_chain, name_at_next_start
 from vmkeep.fabric.host import Domain, Host, translated

@@ -9,7 +9,8 @@ from threading import Timer
 from typing import Any
 
 from vmkeep.base.errors import VmkeepError
-from vmkeep.fabric.errors import DiskKeyMissing, DiskKeyWrong, DiskVanished, ImageUnreadable, KeyNotTimed
+from vmkeep.fabric.encryption_errors import DiskKeyMissing, DiskKeyWrong, KeyNotTimed
+from vmkeep.fabric.errors import DiskVanished, ImageUnreadable
 from vmkeep.fabric.tool_secret import NAME, tool_secret
 
 LOOK_TIMEOUT_S = 60

@@ -10,7 +10,7 @@ from vmkeep.model.disk_key import CarriedKey, DiskKeys
 from vmkeep.model.disk_selection import is_selected
 from vmkeep.model.machine import Disk
 from vmkeep.model.protection import ProtectedItem
-from vmkeep.workflows.errors import DiskKeyNotNamed, DiskKeyUnavailable
+from vmkeep.workflows.disk_key_errors import DiskKeyNotNamed, DiskKeyUnavailable
 from vmkeep.workflows.pillars import Pillars
 
 log = structlog.get_logger()

@@ -15,9 +15,8 @@ from vmkeep.model.lock import Lock
 from vmkeep.model.machine import Disk, VirtualMachine
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint
 from vmkeep.model.retention import plan_expiry
+from vmkeep.workflows.disk_key_errors import DiskKeyNotNamed, KeyVaultPermissionsMissing
 from vmkeep.workflows.errors import (
-    DiskKeyNotNamed,
-    KeyVaultPermissionsMissing,
     LimitCause,
     NotActivelyProtected,
     ProtectedVmGone,

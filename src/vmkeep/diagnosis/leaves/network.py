@@ -30,15 +30,19 @@ def _no_route(seen: Seen) -> Reading:
 def _blocked(seen: Seen) -> Reading:
     if is_heard(seen):
         return refuted(HostFact.AGENT_HEARD)
-    link = seen.value(HostFact.LINK)
-    if link is not None and link != "up":
+    if seen.value(HostFact.LINK) not in {None, "up"}:
         return holds(HostFact.LINK)
+    return _blocked_in_guest(seen)
+
+
+def _blocked_in_guest(seen: Seen) -> Reading:
     connected = seen.value(GuestFact.WIRE_CONNECT)
-    if connected is None:
-        return unknown(_NO_GUEST)
+    needed = {seen.value(GuestFact.ADDRESS), seen.value(GuestFact.FABRIC_ROUTE)}
     if connected == "ok":
         return refuted(GuestFact.WIRE_CONNECT)
-    if "none" in {seen.value(GuestFact.ADDRESS), seen.value(GuestFact.FABRIC_ROUTE)}:
+    if connected is None or None in needed:
+        return unknown(_NO_GUEST)
+    if "none" in needed:
         return refuted(GuestFact.ADDRESS, GuestFact.FABRIC_ROUTE)
     return holds(GuestFact.WIRE_CONNECT)
 
