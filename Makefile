@@ -1,6 +1,6 @@
 # Bare `make` prints the menu.
 .DEFAULT_GOAL := help
-.PHONY: help check test demo fmt bench setup
+.PHONY: help check test demo drills fmt bench setup
 
 help:        ## this menu
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -19,6 +19,9 @@ test: setup  ## everything: check, then tests on real guests
 
 demo: setup  ## boot a real guest, back it up twice, restore it, prove the restore
 	@scripts/demo
+
+drills: setup ## put faults into real guests, see what is proven and mended; writes docs/drills.md
+	@scripts/drills
 
 bench: setup ## measure against restic and borg on the same image
 	@scripts/bench

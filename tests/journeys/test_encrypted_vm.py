@@ -55,12 +55,13 @@ def test_encrypted_guest_is_backed_up_by_permission_and_restored_without_its_key
     second = service.backup_now(guest.name)
     assert second.status == "Completed"
     assert int(second.facts["Bytes Read"]) < int(first.facts["Bytes Read"]) / 4
+    loses_and_regains_its_key(service, guest, lab.new_folder("kept") / "os-key.secret")
     guest.power_off()
     guest.domain.undefine()
 
     service.ask("keyvault", "delete", "--name", "kv1")
     lab.connection.secretLookupByUUIDString(SECRET_UUID).undefine()
-    (newest, _) = service.ask("recoverypoint", "list", "--vm", guest.name)
+    newest, *_ = service.ask("recoverypoint", "list", "--vm", guest.name)
     assert newest["properties"]["isSourceVMEncrypted"]
     job = service.job(
         "restore", "vm", "--vm", guest.name, "--recovery-point", newest["name"], "--name", "alpha-restored"
@@ -70,6 +71,27 @@ def test_encrypted_guest_is_backed_up_by_permission_and_restored_without_its_key
     assert is_encrypted(restored.disks["vda"])
     restored.boot()
     assert restored.digest("/root/proof") == digest
+    assert leaks(service) == []
+
+
+def loses_and_regains_its_key(service: RunningService, guest: Guest, blob: Path) -> None:
+    """Rights are revoked and given back; the secret is purged and put back from its own backup."""
+    service.ask("keyvault", "delete-policy", "--name", "kv1", "--backup-service")
+    assert service.backup_now(guest.name).error == "UserErrorKeyvaultPermissionsNotConfigured"
+    service.ask("keyvault", "set-policy", "--name", "kv1", "--backup-service", *PERMISSIONS)
+    secret = ("--vault-name", "kv1", "--name", "os-key")
+    service.ask("keyvault", "secret", "backup", *secret, "--file", str(blob))
+    service.ask("keyvault", "secret", "delete", *secret)
+    assert service.backup_now(guest.name).error == "DiskKeyUnavailable"
+    service.ask("keyvault", "secret", "purge", *secret, "--yes")
+    service.ask("keyvault", "secret", "restore", "--vault-name", "kv1", "--file", str(blob))
+    assert service.backup_now(guest.name).status == "Completed"
+
+
+def leaks(service: RunningService) -> list[Path]:
+    """Return the service's files that show the passphrase: log, databases, journals, repository."""
+    files = (service.log, *service.state_dir.rglob("*"))
+    return [path for path in files if path.is_file() and PASSPHRASE.encode() in path.read_bytes()]
 
 
 def is_encrypted(path: Path) -> bool:

@@ -1,0 +1,92 @@
+"""Runs one drill: a healthy guest, the fault, a backup, the doctor's verdict, the remedy, a backup."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.drills.drill import Drill, Outcome, Remedy, Scene
+from tests.journeys.conftest import wait_for_agent
+from tests.journeys.service import JobSeen, RunningService
+from tests.lab.errors import LabTimedOut
+from tests.lab.lab import Lab
+from tests.lab.tools import wait_for
+from vmkeep.base.clock import SystemClock
+
+CLOCK = SystemClock()
+PROOF_LIMIT_S = 90
+HEAL_LIMIT_S = 240
+WELL = {"Completed"}
+
+
+@contextmanager
+def scene_of(lab: Lab) -> Iterator[Scene]:
+    """Yield a healthy, protected guest; all of it is gone afterwards."""
+    service = RunningService(lab.new_folder("service") / "state")
+    service.start()
+    try:
+        guest = lab.restore_guest()
+        service.ask("vault", "create", "main")
+        service.ask("protection", "enable-for-vm", "--vm", guest.name)
+        wait_for_agent(service, guest)
+        yield Scene(service, guest, lab)
+    finally:
+        service.stop()
+        lab.clear()
+
+
+def run_drill(drill: Drill, scene: Scene) -> Outcome:
+    """Do a drill on a healthy guest and return what it came to."""
+    drill.inject(scene)
+    injected = CLOCK.monotonic()
+    CLOCK.sleep(drill.settles_s)
+    job = scene.service.backup_now(scene.guest.name)
+    ended = CLOCK.monotonic()
+    verdict = wait_for_verdict(scene, job)
+    proven = verdict.removeprefix("proven ").split(":")[0] if verdict.startswith("proven ") else ""
+    told = CLOCK.monotonic()
+    healed = heal(drill, scene) if drill.cause else True
+    return Outcome(
+        name=drill.name,
+        cause=drill.cause,
+        proven=proven,
+        codes=drill.codes,
+        code=job.error or next(iter(job.warnings), ""),
+        status=job.status,
+        fault_to_end_s=round(ended - injected, 1),
+        end_to_proof_s=round(told - ended, 1) if proven else None,
+        remedy=drill.remedy.value if drill.cause else "",
+        healed=healed,
+        verdict=verdict,
+    )
+
+
+def wait_for_verdict(scene: Scene, job: JobSeen) -> str:
+    """Return the verdict that the service notes on an unwell job; of a well one, the doctor's on demand."""
+    if job.status in WELL:
+        return str(scene.service.job("doctor", "--vm", scene.guest.name).json["verdict"])
+    look = lambda: scene.service.job("job", "show", job.id).facts.get("Verdict", "")  # noqa: E731
+    try:
+        return wait_for(look, "the verdict is on the job", limit_s=PROOF_LIMIT_S)
+    except LabTimedOut:
+        return ""
+
+
+def heal(drill: Drill, scene: Scene) -> bool:
+    """Carry the remedy out; return whether the cause is no longer proven and a backup ends well."""
+    if drill.remedy is Remedy.APPLY:
+        return scene.service.run("doctor", "--vm", scene.guest.name, "--apply").code == 0
+    drill.heal(scene)
+    try:
+        return wait_for(lambda: is_well(drill, scene), "a backup ends well", limit_s=HEAL_LIMIT_S)
+    except LabTimedOut:
+        return False
+
+
+def is_well(drill: Drill, scene: Scene) -> bool:
+    """Back up; return whether that ended well and the doctor finds nothing of the cause."""
+    job = scene.service.backup_now(scene.guest.name)
+    if (
+        job.status not in WELL and drill.cause != "A1"
+    ):  # who purged the agent must install it: there is no network here
+        return False
+    found = scene.service.job("doctor", "--vm", scene.guest.name).json
+    return drill.cause == "A1" or not (found["cause"] and found["cause"]["id"] == drill.cause)
