@@ -116,6 +116,21 @@ def test_backup_answers_202_and_every_poll_has_retry_after(api: Api) -> None:
     assert job["extendedInfo"]["progressPercentage"] == 50
 
 
+def test_what_the_doctor_found_out_stands_below_its_job(api: Api) -> None:
+    api.protect()
+    [item] = api.service.catalog.list_items()
+    job = api.engine.start_backup(item, reason="test", retain_until=None)
+    at = api.clock.now()
+    found = api.engine.diagnose(item.vm_uuid).to_json()
+    api.service.catalog.put_diagnosis(job.id, at, found)
+    diagnoses = f"{VAULT}/backupJobs/{job.id}/diagnoses"
+    [shown] = api.get(diagnoses)["value"]
+    assert shown["name"] == f"{at:%Y%m%dT%H%M%SZ}"
+    assert shown["properties"] == found
+    assert api.get(f"{diagnoses}/{shown['name']}") == shown
+    assert api.error("GET", f"{diagnoses}/none")[1]["code"] == "ResourceNotFound"
+
+
 def test_a_running_backup_refuses_another_and_can_be_cancelled(api: Api) -> None:
     api.protect()
     api.engine.hold = True

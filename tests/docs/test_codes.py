@@ -11,10 +11,11 @@ from vmkeep.catalog import errors as catalog_errors
 from vmkeep.fabric import extension_errors
 from vmkeep.fabric.wire import errors as wire_errors
 from vmkeep.model.job import JobOperation
+from vmkeep.workflows import disk_key_errors
 from vmkeep.workflows import errors as workflow_errors
 
 _ROW = re.compile(r"^\| (\w+) \| ([^|]+) \| ", re.MULTILINE)
-_MODULES = (catalog_errors, extension_errors, wire_errors, workflow_errors)
+_MODULES = (catalog_errors, disk_key_errors, extension_errors, wire_errors, workflow_errors)
 
 
 def rows() -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from vmkeep.arm.paths import PathNormaliser, literals_of
 from vmkeep.arm.recoveryservices import (
     backup_status,
     containers,
+    diagnoses,
     encryption,
     items,
     jobs,
@@ -52,6 +53,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     containers.router,
     items.router,
     jobs.router,
+    diagnoses.router,
     operation_routes.router,
     recovery_points.router,
     restores.router,

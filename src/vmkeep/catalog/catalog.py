@@ -2,6 +2,7 @@
 
 from vmkeep.base.clock import Clock
 from vmkeep.catalog.database import Database
+from vmkeep.catalog.diagnoses import DiagnosisRecords
 from vmkeep.catalog.due_runs import DueRunRecords
 from vmkeep.catalog.items import ItemRecords
 from vmkeep.catalog.jobs import JobRecords
@@ -17,6 +18,7 @@ class Catalog(
     ItemRecords,
     RecoveryPointRecords,
     JobRecords,
+    DiagnosisRecords,
     DueRunRecords,
     SettingRecords,
     LockRecords,

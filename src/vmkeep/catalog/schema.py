@@ -161,6 +161,14 @@ jobs = Table(
     Index("jobs_by_item", "item_id", "started"),
 )
 
+diagnoses = Table(
+    "diagnoses",
+    metadata,
+    Column("job_id", ForeignKey(jobs.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("time", UtcTime, primary_key=True),
+    Column("content", JSON, nullable=False),
+)
+
 _RUNNING = text("status IN ('InProgress', 'Cancelling') AND item_id <> ''")
 Index(
     "jobs_one_running_per_item", jobs.c.item_id, unique=True, sqlite_where=_RUNNING, postgresql_where=_RUNNING

@@ -8,9 +8,10 @@ import typer
 from vmkeep.cli.collect import collect_logs
 from vmkeep.cli.commands import example
 from vmkeep.cli.connection import connect
+from vmkeep.cli.evidence import print_evidence
 from vmkeep.cli.job_report import follow
 from vmkeep.cli.options import Output, OutputOption, VmOption
-from vmkeep.cli.printing import Column, local_time, print_facts, print_json, print_list
+from vmkeep.cli.printing import print_facts, print_json
 from vmkeep.client.backup import Backup
 from vmkeep.client.session import Json
 
@@ -20,14 +21,6 @@ EPILOG = example(
     "vmkeep doctor --vm web01 --collect /tmp",
 )
 FLIP_LIMIT_S = 120
-
-_EVIDENCE: list[Column] = [
-    ("Time", lambda one: local_time(one["time"])),
-    ("Seen from", lambda one: one["vantage"]),
-    ("Fact", lambda one: one["fact"]),
-    ("Value", lambda one: one["value"]),
-    ("Source", lambda one: one["source"]),
-]
 
 
 def doctor(
@@ -88,4 +81,4 @@ def _print(found: Json, output: Output) -> None:
         *[("Not excluded", f"{one['id']}: needs {one['missing']}") for one in found["remaining"]],
     ]
     print_facts(output, facts, found)
-    print_list(output, _EVIDENCE, found["evidence"], empty="Nothing could be seen.")
+    print_evidence(found, output)

@@ -42,7 +42,9 @@ def list_jobs(
 @app.command(epilog=example("vmkeep job show 3f2a"))
 def show(context: typer.Context, job: JobArgument, output: OutputOption = Output.TABLE) -> None:
     """Show a job: tasks, measures, warnings, and why it failed. Exits with 1 when it failed."""
-    report(connect(context).find_job(job), output)
+    backup = connect(context)
+    found = backup.find_job(job)
+    report(found, output, backup.diagnoses(found))
 
 
 @app.command(epilog=example("vmkeep job wait 3f2a"))

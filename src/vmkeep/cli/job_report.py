@@ -1,8 +1,11 @@
 """What people want to know of a job: tasks, measures, warnings, and why it failed."""
 
+from collections.abc import Sequence
+
 import typer
 
 from vmkeep.base.units import format_size
+from vmkeep.cli.evidence import print_evidence
 from vmkeep.cli.options import Output
 from vmkeep.cli.printing import local_time, print_facts, print_json
 from vmkeep.cli.progress import wait_for
@@ -18,12 +21,14 @@ def follow(backup: Backup, vault: Json, job_id: str, output: Output, *, wait: bo
     report(wait_for(backup, job) if wait else job, output)
 
 
-def report(job: Json, output: Output) -> None:
-    """Print all about a job; exits with 1 when it failed or was cancelled."""
+def report(job: Json, output: Output, diagnoses: Sequence[Json] = ()) -> None:
+    """Print all about a job, with the evidence of its newest diagnosis; exits with 1 when it failed or was cancelled."""
     if output is Output.JSON:
         print_json(job)
     else:
         print_facts(output, facts(job), job)
+        for diagnosis in diagnoses[:1]:
+            print_evidence(diagnosis, output)
     if job["properties"]["status"] not in _ENDED_WELL:
         raise typer.Exit(1)
 

@@ -308,6 +308,10 @@ class Backup:
         """Return a job's details."""
         return self.session.get(f"{vault['id']}/backupJobs/{job_id}")
 
+    def diagnoses(self, job: Json) -> list[Json]:
+        """Return what the service found out about a job, the newest first."""
+        return [one["properties"] for one in self.session.list(f"{job['id']}/diagnoses")]
+
     def watch(self, job: Json, every_s: float = 0.5) -> Iterator[Json]:
         """Yield the job's details until it is over, the last time when it is."""
         while job["properties"]["status"] in RUNNING:

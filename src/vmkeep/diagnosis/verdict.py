@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from vmkeep.diagnosis.cause import Answer, Cause, Reading
 from vmkeep.diagnosis.evidence import Evidence, Seen, Vantage
@@ -52,6 +53,35 @@ class Diagnosis:
             before = ", ".join(one.id for one in self.remaining)
             return f"not proven: {held} holds, but nobody could exclude {before}"
         return f"not proven: nothing that was seen is wrong; not excluded: {', '.join(one.id for one in self.remaining)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the API shows it and the catalog keeps it."""
+        cause = self.cause
+        return {
+            "vmName": self.vm_name,
+            "time": self.at.isoformat(),
+            "outcome": self.outcome.value,
+            "verdict": self.verdict,
+            "cause": cause and {"id": cause.id, "title": cause.title},
+            "remedy": cause.remedy if cause else "",
+            "canApply": bool(cause and cause.mend),
+            "supposed": [{"id": one.id, "title": one.title} for one in self.supposed],
+            "refuted": list(self.refuted),
+            "remaining": [
+                {"id": one.id, "title": one.title, "missing": one.missing} for one in self.remaining
+            ],
+            "missingVantages": [vantage.value for vantage in self.missing],
+            "evidence": [
+                {
+                    "time": one.at.isoformat(),
+                    "vantage": one.vantage.value,
+                    "fact": one.fact.value,
+                    "value": one.value,
+                    "source": one.source,
+                }
+                for one in self.evidence
+            ],
+        }
 
 
 def judge(tree: Sequence[Cause], seen: Seen, *, vm_name: str, at: datetime) -> Diagnosis:

@@ -45,6 +45,7 @@ class Doctor:
         try:
             job = self._pillars.catalog.get_job(job_id)
             found = diagnose(self._pillars, self._pillars.catalog.get_item(job.item_id).vm_uuid)
+            self._pillars.catalog.put_diagnosis(job_id, found.at, found.to_json())
             self._pillars.catalog.update_job(job_id, properties=_noted(found))
         except VmkeepError as error:
             log.warning("doctor.not_done", job=job_id, code=error.code, message=str(error))
