@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from vmkeep.diagnosis.evidence import Fact, GuestFact, HostFact, JobFact
+from vmkeep.diagnosis.evidence import Fact, GuestFact, HostFact, JobFact, OfflineFact
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 HEALTHY: dict[Fact, str] = {
@@ -35,6 +35,14 @@ STOPPED: dict[Fact, str] = {
     GuestFact.AGENT_ACTIVE: "inactive",
     GuestFact.AGENT_PROCESS: "none",
 }
+WITHOUT_GUEST: dict[Fact, str] = {
+    **{fact: value for fact, value in SILENT.items() if not isinstance(fact, GuestFact)},
+    HostFact.GUEST_AGENT: "silent",
+    OfflineFact.PACKAGE: "installed",
+    OfflineFact.UNIT: "enabled",
+    OfflineFact.EXTENSIONS: "y",
+}
+"""Neither agent answers; the files of the newest restore point were read."""
 LIMIT = "UserErrorRpCollectionLimitReached"
 
 SCENES: dict[str, dict[Fact, str]] = {

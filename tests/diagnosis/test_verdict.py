@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.diagnosis.scenes import AT, HEALTHY, SCENES, SILENT, STOPPED
-from vmkeep.diagnosis.evidence import Evidence, Fact, GuestFact, HostFact, JobFact, Seen, Vantage
+from tests.diagnosis.scenes import AT, HEALTHY, SCENES, STOPPED, WITHOUT_GUEST
+from vmkeep.diagnosis.evidence import Evidence, Fact, GuestFact, HostFact, JobFact, OfflineFact, Seen, Vantage
 from vmkeep.diagnosis.tree import TREE
 from vmkeep.diagnosis.verdict import Diagnosis, Outcome, judge
 
@@ -26,10 +26,7 @@ def test_recorded_evidence_proves_its_cause(cause: str, facts: dict[Fact, str]) 
 
 
 def test_a_link_that_is_down_is_proven_without_the_guest() -> None:
-    facts: dict[Fact, str] = {
-        fact: value for fact, value in SILENT.items() if not isinstance(fact, GuestFact)
-    }
-    found = diagnose({**facts, HostFact.LINK: "down"})
+    found = diagnose({**WITHOUT_GUEST, HostFact.LINK: "down"})
     assert found.cause is not None
     assert found.cause.id == "N3"
     assert found.missing == (Vantage.GUEST,)
@@ -40,6 +37,27 @@ def test_a_healthy_vm_has_no_proven_cause() -> None:
     assert found.cause is None
     assert not found.supposed
     assert "nothing that was seen is wrong" in found.verdict
+
+
+def test_an_agent_that_is_not_installed_is_proven_without_the_guests_help() -> None:
+    found = diagnose({**WITHOUT_GUEST, OfflineFact.UNIT: "absent", OfflineFact.PACKAGE: "absent"})
+    assert found.cause is not None
+    assert found.cause.id == "A1"
+    assert found.missing == (Vantage.GUEST,)
+
+
+def test_a_disabled_agent_is_supposed_but_not_proven_without_the_guest() -> None:
+    found = diagnose({**WITHOUT_GUEST, OfflineFact.UNIT: "masked"})
+    assert found.cause is None
+    assert [cause.id for cause in found.supposed] == ["A2"]
+    assert "N3" in {one.id for one in found.remaining}
+
+
+def test_files_never_blame_an_agent_that_is_heard() -> None:
+    offline: dict[Fact, str] = {OfflineFact.UNIT: "absent", OfflineFact.EXTENSIONS: "n"}
+    found = diagnose({**WITHOUT_GUEST, HostFact.AGENT_HEARD: "now", **offline})
+    assert not {"A1", "A2", "A5"} & {cause.id for cause in found.supposed}
+    assert found.cause is None
 
 
 def test_a_mended_cause_is_refuted_though_the_last_backup_failed_from_it() -> None:
@@ -61,7 +79,9 @@ def test_without_the_guest_a_silent_agent_is_not_proven_to_be_stopped() -> None:
     assert all(one.missing for one in found.remaining)
 
 
-@given(st.sampled_from(sorted(SCENES)), st.sets(st.sampled_from([*HostFact, *GuestFact, *JobFact])))
+@given(
+    st.sampled_from(sorted(SCENES)), st.sets(st.sampled_from([*HostFact, *GuestFact, *OfflineFact, *JobFact]))
+)
 def test_missing_evidence_never_proves_another_cause(cause: str, hidden: set[Fact]) -> None:
     found = diagnose({fact: value for fact, value in SCENES[cause].items() if fact not in hidden})
     whole = diagnose(SCENES[cause])

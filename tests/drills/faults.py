@@ -180,7 +180,7 @@ DRILLS: tuple[Drill, ...] = (
     agent(
         "A3 worker stopped",
         "A3",
-        "pkill -STOP -f run-exthandlers",
+        "pkill -STOP -f 'run-exthandler[s]'",
         RESTART,
         remedy=Remedy.APPLY,
     ),

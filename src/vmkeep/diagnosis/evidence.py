@@ -12,6 +12,8 @@ class Vantage(StrEnum):
     HOST = "host"
     GUEST = "guest"
     """Asked of qemu-guest-agent: the guest may lie, about itself only."""
+    OFFLINE = "offline"
+    """Read out of a restore point or the disks of a VM that is off, without the guest's help; as the guest left them."""
     JOB = "job"
     """Read from the record of the VM's last backup."""
 
@@ -62,6 +64,17 @@ class GuestFact(StrEnum):
     DISTRIBUTION = "distribution"
 
 
+class OfflineFact(StrEnum):
+    """What the guest's files say, read from outside."""
+
+    PACKAGE = "package"
+    """The agent's package: `installed`, or `absent`."""
+    UNIT = "unit"
+    """The agent's systemd unit: `enabled`, `disabled`, `masked`, `absent`."""
+    EXTENSIONS = "extensions"
+    """Extensions.Enabled in /etc/waagent.conf: `y` or `n`."""
+
+
 class JobFact(StrEnum):
     """What the VM's last backup left on record."""
 
@@ -69,10 +82,11 @@ class JobFact(StrEnum):
     """Codes of its error and its warnings, separated by spaces; `none`."""
 
 
-Fact = HostFact | GuestFact | JobFact
+Fact = HostFact | GuestFact | OfflineFact | JobFact
 _VANTAGES: Mapping[type[StrEnum], Vantage] = {
     HostFact: Vantage.HOST,
     GuestFact: Vantage.GUEST,
+    OfflineFact: Vantage.OFFLINE,
     JobFact: Vantage.JOB,
 }
 

@@ -5,6 +5,7 @@ from vmkeep.diagnosis.leaves import agent, extension, host, network
 
 TREE: tuple[Cause, ...] = (
     *host.LEAVES,
+    *agent.FIRST_LEAVES,
     *network.LEAVES,
     *agent.LEAVES,
     *extension.LEAVES,

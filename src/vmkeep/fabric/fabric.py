@@ -4,12 +4,15 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
+
+import structlog
 
 from vmkeep.base.clock import Clock
 from vmkeep.base.errors import VmkeepError
 from vmkeep.diagnosis.cause import Mend
-from vmkeep.diagnosis.evidence import Evidence
+from vmkeep.diagnosis.evidence import Evidence, Vantage
 from vmkeep.fabric import guest_agent, restore
 from vmkeep.fabric.capture import Capturer
 from vmkeep.fabric.check import Checker
@@ -23,6 +26,7 @@ from vmkeep.fabric.merge import Merger, OnBytes, Readers
 from vmkeep.fabric.network import Networks
 from vmkeep.fabric.observe import Observer
 from vmkeep.fabric.offline.errors import NothingToReadOffline
+from vmkeep.fabric.offline.evidence import read_evidence
 from vmkeep.fabric.offline.files import GuestFiles, OfflineFiles
 from vmkeep.fabric.offline.opening import reading_machine, reading_point
 from vmkeep.fabric.points import PointJournal, PointRecord, PointState
@@ -37,6 +41,11 @@ from vmkeep.model.disk_selection import DiskSelection
 from vmkeep.model.machine import Consistency, DiskFormat, MachineState, VirtualMachine
 from vmkeep.model.network import Network
 from vmkeep.model.restore_point import RestorePoint, Warned
+
+log = structlog.get_logger()
+
+OFFLINE_FRESH = timedelta(minutes=10)
+"""How old a restore point may be whose files still tell what is wrong with the guest now."""
 
 
 class Fabric:
@@ -91,8 +100,24 @@ class Fabric:
     # diagnosis
 
     def observe(self, vm_uuid: str) -> tuple[Evidence, ...]:
-        """Return dated evidence from host and guest; changes nothing. Raises VmVanished, HypervisorUnreachable."""
-        return self._observer.observe(vm_uuid)
+        """Return dated evidence from host and guest, or of the guest's files when it does not answer; changes nothing.
+
+        Raises VmVanished, HypervisorUnreachable.
+        """
+        seen = self._observer.observe(vm_uuid)
+        if any(one.vantage is Vantage.GUEST for one in seen):
+            return seen
+        return (*seen, *self._observe_offline(vm_uuid))
+
+    def _observe_offline(self, vm_uuid: str) -> tuple[Evidence, ...]:
+        """Return what the guest's files say; nothing from a layer too old to tell of now, or that cannot be read."""
+        try:
+            with self.open_offline(vm_uuid) as files:
+                fresh = self._clock.now() - files.moment < OFFLINE_FRESH
+                return tuple(read_evidence(files)) if fresh else ()
+        except VmkeepError as error:
+            log.info("fabric.guest.not_read", vm=vm_uuid, code=error.code, why=str(error))
+            return ()
 
     def mend(self, vm_uuid: str, mend: Mend) -> None:
         """Carry a remedy out in the guest. Raises GuestAgentSilent, GuestAgentRefused, VmVanished."""

@@ -7,7 +7,9 @@ import pytest
 
 from tests.fabric.offline.images import SYSTEM, RawDisk, make_file_system
 from vmkeep.base.clock import SystemClock
+from vmkeep.diagnosis.evidence import OfflineFact, Vantage
 from vmkeep.fabric.offline.collection import collect
+from vmkeep.fabric.offline.evidence import read_evidence
 from vmkeep.fabric.offline.files import OfflineFiles, reading_offline
 from vmkeep.fabric.offline.probes import Observation, look, read_log, read_package, read_settings
 
@@ -54,6 +56,18 @@ def files(image: Path) -> Iterator[OfflineFiles]:
         [RawDisk(image)], vm="web01", origin="restore point x", moment=MOMENT, clock=SystemClock()
     ) as files:
         yield files
+
+
+def test_the_files_are_evidence_dated_as_of_the_layer(files: OfflineFiles) -> None:
+    found = {one.fact: one for one in read_evidence(files)}
+    assert {fact: one.value for fact, one in found.items()} == {
+        OfflineFact.PACKAGE: "absent",
+        OfflineFact.UNIT: "enabled",
+        OfflineFact.EXTENSIONS: "n",
+    }
+    assert {one.at for one in found.values()} == {MOMENT}
+    assert {one.vantage for one in found.values()} == {Vantage.OFFLINE}
+    assert found[OfflineFact.EXTENSIONS].source == "/etc/waagent.conf in restore point x"
 
 
 def test_probes_say_what_where_and_as_of_when(files: OfflineFiles) -> None:

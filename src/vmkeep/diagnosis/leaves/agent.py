@@ -1,19 +1,23 @@
 """Causes in the Azure Linux agent and in what it stands on."""
 
 from vmkeep.diagnosis.cause import Cause, Mend, Reading, by, holds, refuted, unknown
-from vmkeep.diagnosis.evidence import Fact, GuestFact, HostFact, Seen
+from vmkeep.diagnosis.evidence import Fact, GuestFact, HostFact, OfflineFact, Seen
 from vmkeep.diagnosis.leaves.network import is_heard
 
 LEAST_FREE_KIB = 10 * 1024
 MOST_SKEW_S = 140 * 60
 """The snapshot extension refuses commands that are older."""
 _NO_GUEST = "the guest's own view: qemu-guest-agent does not answer"
+_NO_FILES = "the guest's files: neither qemu-guest-agent nor a restore point tells"
 
 
 def _not_installed(seen: Seen) -> Reading:
     if is_heard(seen):
         return refuted(HostFact.AGENT_HEARD)
-    return by(seen, GuestFact.AGENT_UNIT, lambda unit: unit == "none", _NO_GUEST)
+    unit = seen.value(GuestFact.AGENT_UNIT)
+    if unit is not None:
+        return holds(GuestFact.AGENT_UNIT) if unit == "none" else refuted(GuestFact.AGENT_UNIT)
+    return by(seen, OfflineFact.UNIT, lambda state: state == "absent", _NO_FILES)
 
 
 def _root_full(seen: Seen) -> Reading:
@@ -54,6 +58,8 @@ def _damaged(seen: Seen) -> Reading:
 
 
 def _stopped(seen: Seen) -> Reading:
+    if seen.value(OfflineFact.UNIT) in {"disabled", "masked"} and not is_heard(seen):
+        return holds(OfflineFact.UNIT)
     facts = (GuestFact.AGENT_ACTIVE, GuestFact.AGENT_PROCESS)
     said = _of_installed(seen, *facts)
     if said is not None:
@@ -77,12 +83,17 @@ def _hung(seen: Seen) -> Reading:
 
 def _extensions_off(seen: Seen) -> Reading:
     """Return whether the agent does nothing because it was told so: it then asks for work every 300 s only."""
-    if is_heard(seen) and seen.value(GuestFact.EXTENSIONS_ENABLED) == "n":
+    fact = (
+        OfflineFact.EXTENSIONS
+        if seen.value(GuestFact.EXTENSIONS_ENABLED) is None
+        else GuestFact.EXTENSIONS_ENABLED
+    )
+    if is_heard(seen) and seen.value(fact) == "n":
         return unknown("whether the running agent has read its settings")
-    return by(seen, GuestFact.EXTENSIONS_ENABLED, lambda value: value == "n", _NO_GUEST)
+    return by(seen, fact, lambda value: value == "n", _NO_GUEST)
 
 
-LEAVES = (
+FIRST_LEAVES = (
     Cause(
         "A1",
         "the Azure Linux agent is not installed",
@@ -90,6 +101,10 @@ LEAVES = (
         "RHEL); docs/guests.md says what else a guest needs.",
         _not_installed,
     ),
+)
+"""Before the network: an agent that is not there asks for nothing, however good the way."""
+
+LEAVES = (
     Cause(
         "A6",
         "the guest's root file system is full or read-only",
