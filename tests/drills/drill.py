@@ -27,6 +27,8 @@ class Remedy(StrEnum):
 
     APPLY = "vmkeep doctor --apply"
     PERSON = "a person"
+    NOT_TRIED = "a person, not tried"
+    """It takes what the lab has not, such as a package from the distribution."""
 
 
 def nothing(_scene: Scene) -> None:
@@ -67,8 +69,8 @@ class Outcome:
     end_to_proof_s: float | None
     """None when nothing was proven."""
     remedy: str
-    healed: bool
-    """Whether the cause was refuted and a backup ended well after the remedy."""
+    healed: bool | None
+    """Whether the cause was refuted and a backup ended well after the remedy; None when it was not tried."""
     verdict: str
 
     @property

@@ -217,8 +217,9 @@ DRILLS: tuple[Drill, ...] = (
     agent(
         "N1 no address",
         "N1",
-        "i=$(ip -o route show default | awk '{print $5}' | head -n1); echo $i >/run/nic; ip addr flush dev $i",
-        "systemctl restart networking || networkctl reconfigure $(cat /run/nic); " + RESTART,
+        "ip addr flush dev $(ip -o route show default | awk '{print $5}' | head -n1)",
+        RESTART,
+        remedy=Remedy.APPLY,
     ),
     agent(
         "N3 firewall drops",
@@ -252,14 +253,14 @@ DRILLS: tuple[Drill, ...] = (
         "X1",
         (FAILED,),
         damage_extension,
-        in_guest(f"rm -r {EXTENSION}; {RESTART}"),
+        remedy=Remedy.APPLY,
     ),
     Drill(
         "X3 settings in UTF-16",
         "X3",
         ("VMBackupLinuxExtensionConfFileWrongEncodingFormat",),
         in_guest("mkdir -p /etc/azure; echo '[SnapshotThread]' | iconv -t UTF-16 >/etc/azure/vmbackup.conf"),
-        in_guest("rm /etc/azure/vmbackup.conf"),
+        remedy=Remedy.APPLY,
     ),
     Drill(
         "F1 mount frozen by somebody else",

@@ -58,10 +58,13 @@ def _apply(backup: Backup, vm: str, output: Output) -> None:
     mended = backup.apply_remedy(vm)["cause"]
     typer.echo(f"Applied the remedy for {mended['id']}: {mended['title']}. Looking again …", err=True)
     found = backup.diagnose_until(vm, mended["id"], limit_s=FLIP_LIMIT_S)
-    if mended["id"] not in found["refuted"]:
+    if mended["id"] in found["refuted"]:
+        typer.echo(f"{mended['id']} is refuted now. Backing up to prove it …", err=True)
+    elif found["cause"] and found["cause"]["id"] == mended["id"] and found["cause"]["recorded"]:
+        typer.echo("Only a backup can tell whether it helped. Backing up …", err=True)
+    else:
         _print(found, output)
         raise typer.Exit(1)
-    typer.echo(f"{mended['id']} is refuted now. Backing up to prove it …", err=True)
     vault, item = backup.item(vm, None)
     follow(backup, vault, backup.backup_now(item, None), output, wait=True)
 

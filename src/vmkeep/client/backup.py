@@ -180,11 +180,15 @@ class Backup:
         return self.session.post(f"{self._machine_id(vm)}/vmkeepApplyRemedy")
 
     def diagnose_until(self, vm: str, gone: str, *, limit_s: float) -> Json:
-        """Look again and again until the cause `gone` is refuted, or `limit_s` is over; return the last diagnosis."""
+        """Look again and again until the cause `gone` is refuted, or `limit_s` is over; return the last diagnosis.
+
+        A cause that only the last backup's record proves is not looked at again: only another backup can refute it.
+        """
         end = self.session.clock.monotonic() + limit_s
         while True:
             found = self.diagnose(vm)
-            if gone in found["refuted"] or self.session.clock.monotonic() > end:
+            told = found["cause"] and found["cause"]["id"] == gone and found["cause"]["recorded"]
+            if gone in found["refuted"] or told or self.session.clock.monotonic() > end:
                 return found
             self.session.clock.sleep(2)
 

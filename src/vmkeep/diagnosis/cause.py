@@ -21,6 +21,9 @@ class Mend(StrEnum):
     START_AGENT = "start-agent"
     RESTART_AGENT = "restart-agent"
     ENABLE_EXTENSIONS = "enable-extensions"
+    RENEW_LEASE = "renew-lease"
+    REPAIR_SETTINGS = "repair-settings"
+    REMOVE_EXTENSION = "remove-extension"
 
 
 @dataclass(frozen=True, slots=True)

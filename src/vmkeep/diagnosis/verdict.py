@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from vmkeep.diagnosis.cause import Answer, Cause, Reading
-from vmkeep.diagnosis.evidence import Evidence, Seen, Vantage
+from vmkeep.diagnosis.evidence import Evidence, JobFact, Seen, Vantage
 
 
 class Outcome(StrEnum):
@@ -44,6 +44,12 @@ class Diagnosis:
     missing: tuple[Vantage, ...]
 
     @property
+    def recorded(self) -> bool:
+        """Whether the cause is proven by the last backup's record alone: then only another backup can refute it."""
+        facts = self.cause.read(Seen(self.evidence)).facts if self.cause else ()
+        return bool(facts) and all(isinstance(fact, JobFact) for fact in facts)
+
+    @property
     def verdict(self) -> str:
         """The diagnosis as one sentence."""
         if self.cause is not None:
@@ -62,7 +68,7 @@ class Diagnosis:
             "time": self.at.isoformat(),
             "outcome": self.outcome.value,
             "verdict": self.verdict,
-            "cause": cause and {"id": cause.id, "title": cause.title},
+            "cause": cause and {"id": cause.id, "title": cause.title, "recorded": self.recorded},
             "remedy": cause.remedy if cause else "",
             "canApply": bool(cause and cause.mend),
             "supposed": [{"id": one.id, "title": one.title} for one in self.supposed],

@@ -30,6 +30,14 @@ _SCRIPTS = {
     Mend.ENABLE_EXTENSIONS: _UNIT
     + r"sed -i 's/^[[:space:]]*Extensions.Enabled[[:space:]]*=.*/Extensions.Enabled=y/' /etc/waagent.conf; "
     + "systemctl restart $unit.service",
+    Mend.RENEW_LEASE: _UNIT
+    + "for name in systemd-networkd NetworkManager networking; do "
+    + "if systemctl -q is-active $name.service; then systemctl restart $name.service; break; fi; done; "
+    + "systemctl restart $unit.service",
+    Mend.REPAIR_SETTINGS: "set -e; exec 2>&1; cd /etc/azure; iconv -f UTF-16 -t ASCII vmbackup.conf >vmbackup.conf.text; "
+     "cat vmbackup.conf.text >vmbackup.conf; rm vmbackup.conf.text",
+    Mend.REMOVE_EXTENSION: _UNIT
+    + "rm -rf /var/lib/waagent/Microsoft.Azure.RecoveryServices.VMSnapshotLinux-*; systemctl restart $unit.service",
 }
 """What each mend runs in the guest; nothing in it comes from the guest."""
 

@@ -1,6 +1,6 @@
 """Causes in the snapshot extension and in the freeze: what the extension said stands in the backup's record."""
 
-from vmkeep.diagnosis.cause import ByCodes, Cause, Reading, holds, not_observable
+from vmkeep.diagnosis.cause import ByCodes, Cause, Mend, Reading, holds, not_observable
 from vmkeep.diagnosis.evidence import GuestFact, Seen
 
 _WRONG_ENCODING = ByCodes.recorded("VMBackupLinuxExtensionConfFileWrongEncodingFormat")
@@ -18,6 +18,7 @@ LEAVES = (
         "the extension's settings file is not plain text",
         "Convert it: iconv -f UTF-16 -t ASCII /etc/azure/vmbackup.conf.",
         _wrong_encoding,
+        Mend.REPAIR_SETTINGS,
     ),
     Cause(
         "F1",
@@ -65,6 +66,7 @@ LEAVES = (
             "ExtensionConfigParsingFailure",
             "GuestAgentCertificateNotFound",
         ),
+        Mend.REMOVE_EXTENSION,
     ),
 )
 

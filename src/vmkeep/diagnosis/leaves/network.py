@@ -1,6 +1,6 @@
 """Causes between the guest and the wire server. An agent that was heard within 30 s refutes them all."""
 
-from vmkeep.diagnosis.cause import Cause, Reading, by, holds, refuted, unknown
+from vmkeep.diagnosis.cause import Cause, Mend, Reading, by, holds, refuted, unknown
 from vmkeep.diagnosis.evidence import Fact, GuestFact, HostFact, Seen
 
 _NO_GUEST = "the guest's own view: qemu-guest-agent does not answer or lacks what it takes"
@@ -60,6 +60,7 @@ LEAVES = (
         "the guest has no IPv4 address: DHCP is off in the guest, or gave no lease",
         "Turn DHCP on in the guest and renew the lease (dhclient -v, networkctl renew), also with a static address.",
         _no_lease,
+        Mend.RENEW_LEASE,
     ),
     Cause(
         "N2",
