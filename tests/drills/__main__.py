@@ -31,7 +31,7 @@ def main(wanted: list[str]) -> int:
         if outcome is None:
             wrong += 1
             continue
-        good = outcome.cause_right and outcome.code_right and outcome.healed
+        good = outcome.cause_right and outcome.code_right and outcome.healed is not False
         wrong += not good
         print(f"    {'right' if good else 'WRONG'}: {outcome}", flush=True)
         kept[drill.name] = outcome

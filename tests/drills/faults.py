@@ -184,7 +184,7 @@ DRILLS: tuple[Drill, ...] = (
         RESTART,
         remedy=Remedy.APPLY,
     ),
-    agent("A1 purged", "A1", "dpkg --purge --force-depends waagent", "true"),
+    agent("A1 purged", "A1", "dpkg --purge --force-depends waagent", "true", remedy=Remedy.NOT_TRIED),
     agent(
         "A4 package damaged",
         "A4",

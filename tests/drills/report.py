@@ -22,6 +22,7 @@ def render(outcomes: Sequence[Outcome]) -> str:
 def _figures(outcomes: Sequence[Outcome]) -> list[str]:
     ill = [one for one in outcomes if one.cause]
     healthy = [one for one in outcomes if not one.cause]
+    tried = [one.healed for one in ill if one.healed is not None]
     right = sum(one.cause_right for one in ill)
     proofs = [one.end_to_proof_s for one in ill if one.end_to_proof_s is not None]
     rows = [
@@ -30,7 +31,7 @@ def _figures(outcomes: Sequence[Outcome]) -> list[str]:
         ("wrong cause proven", str(sum(one.wrongly_proven for one in outcomes))),
         ("false alarms on healthy guests", f"{sum(bool(one.proven) for one in healthy)} of {len(healthy)}"),
         ("expected code", f"{sum(one.code_right for one in outcomes)} of {len(outcomes)}"),
-        ("remedy worked", f"{sum(one.healed for one in ill)} of {len(ill)}"),
+        ("remedy worked", f"{sum(map(bool, tried))} of {len(tried)}"),
         ("median from the job's end to the proof", f"{median(proofs):.0f} s" if proofs else "-"),
         (
             "median from the fault to the job's end",
@@ -50,7 +51,7 @@ def _table(outcomes: Sequence[Outcome]) -> list[str]:
 
 def _row(one: Outcome) -> str:
     proof = "-" if one.end_to_proof_s is None else f"{one.end_to_proof_s:.0f} s"
-    worked = ("yes" if one.healed else "**no**") if one.cause else "-"
+    worked = {True: "yes", False: "**no**", None: "-"}[one.healed]
     code = one.code or "none"
     proven = one.proven or "none"
     cells = (

@@ -43,7 +43,8 @@ def run_drill(drill: Drill, scene: Scene) -> Outcome:
     verdict = wait_for_verdict(scene, job)
     proven = verdict.removeprefix("proven ").split(":")[0] if verdict.startswith("proven ") else ""
     told = CLOCK.monotonic()
-    healed = heal(drill, scene) if drill.cause else True
+    is_tried = bool(drill.cause) and drill.remedy is not Remedy.NOT_TRIED
+    healed = heal(drill, scene) if is_tried else None
     return Outcome(
         name=drill.name,
         cause=drill.cause,
@@ -84,9 +85,7 @@ def heal(drill: Drill, scene: Scene) -> bool:
 def is_well(drill: Drill, scene: Scene) -> bool:
     """Back up; return whether that ended well and the doctor finds nothing of the cause."""
     job = scene.service.backup_now(scene.guest.name)
-    if (
-        job.status not in WELL and drill.cause != "A1"
-    ):  # who purged the agent must install it: there is no network here
+    if job.status not in WELL:
         return False
     found = scene.service.job("doctor", "--vm", scene.guest.name).json
-    return drill.cause == "A1" or not (found["cause"] and found["cause"]["id"] == drill.cause)
+    return not (found["cause"] and found["cause"]["id"] == drill.cause)
