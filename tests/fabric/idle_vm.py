@@ -63,6 +63,14 @@ class IdleVm:
         found = list_disks(parse(self.domain.XMLDesc()))
         return {disk.target: (disk.path, DiskFormat(disk.format)) for disk in found if not disk.obstacle}
 
+    def write_noise(self, name: str, mib: int) -> None:
+        """Write noise to the beginning of one disk of a VM that is off."""
+        noise, (path, image_format) = self.folder / "noise", self.disks()[name]
+        with Path("/dev/urandom").open("rb") as source:
+            noise.write_bytes(source.read(mib << 20))
+        write = f"write -s {noise} 0 {mib}M"
+        subprocess.run(["qemu-io", "-f", image_format, "-c", write, path], check=True, capture_output=True)
+
     def write(self, what: str) -> None:
         """Write the same to all disks, as the guest would, and flush it: `-P 3 1M 64k`."""
         for name, (path, image_format) in self.disks().items():

@@ -87,11 +87,11 @@ def test_vault_in_s3_keeps_backups_and_outlives_a_store_that_goes_away(
     service.ask("vault", "create", "off", "--repository", "s3://backups/vmkeep")
     with idle_vm(lab, running=False) as vm:
         service.ask("protection", "enable-for-vm", "--vm", "idle")
-        digest = fill(vm.folder / "data.raw", 16)
+        digest = fill(vm.folder / "data.raw", 96)
         assert service.backup_now("idle").status == "Completed"
         assert restored(service, lab.new_folder("out")) == digest
 
-        vm.write("-P 7 1M 8M")
+        vm.write_noise("sda", 90)  # seconds of transfer: the store goes away in the midst of it
         job = service.job_in("reading what changed", "idle")
         s3.switch_off()
         lost = service.job("job", "wait", job.id)

@@ -67,7 +67,9 @@ def fold(
     with translated(f"merge {work.upper}", vm_uuid=domain.UUIDString()):
         chain = active_chain(domain, work.disk)
         if domain.isActive():
-            _fold_live(domain, work, clock, tick, mib_s)
+            _end_leftover_job(domain, work, clock)
+            if work.upper in paths(active_chain(domain, work.disk)):  # or that job came to its end
+                _fold_live(domain, work, clock, tick, mib_s)
             shrunk = _shrunk_size(chain, work)
             if shrunk and work.upper == chain[-1].path:
                 domain.blockResize(work.disk, shrunk, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
@@ -118,11 +120,10 @@ def _shrunk_size(chain: Chain, work: Fold) -> int:
 
 
 def _fold_live(domain: Domain, work: Fold, clock: Clock, tick: Tick, mib_s: int) -> None:
-    _end_leftover_job(domain, work, clock)
     disk = disk_element(parse(domain.XMLDesc()), work.disk)
-    if disk is None:
+    indexes = block_indexes(disk) if disk is not None else {}
+    if disk is None or not {work.lower, work.upper} <= set(indexes):
         raise MergeIncomplete(domain.name(), work.upper)
-    indexes = block_indexes(disk)
     active = same(attribute(disk, "source", "file")) == work.upper
     base, top = (f"{work.disk}[{indexes[path]}]" for path in (work.lower, work.upper))
     flags = libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE if active else 0

@@ -35,7 +35,7 @@ _SCRIPTS = {
     + "if systemctl -q is-active $name.service; then systemctl restart $name.service; break; fi; done; "
     + "systemctl restart $unit.service",
     Mend.REPAIR_SETTINGS: "set -e; exec 2>&1; cd /etc/azure; iconv -f UTF-16 -t ASCII vmbackup.conf >vmbackup.conf.text; "
-     "cat vmbackup.conf.text >vmbackup.conf; rm vmbackup.conf.text",
+    "cat vmbackup.conf.text >vmbackup.conf; rm vmbackup.conf.text",
     Mend.REMOVE_EXTENSION: _UNIT
     + "rm -rf /var/lib/waagent/Microsoft.Azure.RecoveryServices.VMSnapshotLinux-*; systemctl restart $unit.service",
 }
