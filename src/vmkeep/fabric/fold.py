@@ -65,22 +65,29 @@ def fold(
     HypervisorUnreachable, HypervisorRefused, and whatever `tick` raises.
     """
     with translated(f"merge {work.upper}", vm_uuid=domain.UUIDString()):
-        chain = active_chain(domain, work.disk)
         if domain.isActive():
             _end_leftover_job(domain, work, clock)
-            if work.upper in paths(active_chain(domain, work.disk)):  # or that job came to its end
-                _fold_live(domain, work, clock, tick, mib_s)
-            shrunk = _shrunk_size(chain, work)
-            if shrunk and work.upper == chain[-1].path:
-                domain.blockResize(work.disk, shrunk, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
-        elif domain.hasManagedSaveImage():
-            raise VmSaved(domain.name())
-        else:
-            fold_files(chain, work, tick=tick, key=key)
+        chain = active_chain(domain, work.disk)
+        if work.upper in paths(chain):  # else the job of an earlier service came to its end by itself
+            _fold(domain, chain, work, clock=clock, tick=tick, mib_s=mib_s, key=key)
         leave_out(connection, domain, work, format_of(chain, work.lower))
         if work.upper in paths(active_chain(domain, work.disk)):
             raise MergeIncomplete(domain.name(), work.upper)
     log.info("fabric.layer.merged", vm=domain.name(), disk=work.disk, layer=work.upper)
+
+
+def _fold(
+    domain: Domain, chain: Chain, work: Fold, *, clock: Clock, tick: Tick, mib_s: int, key: str | None
+) -> None:
+    if domain.isActive():
+        _fold_live(domain, work, clock, tick, mib_s)
+        shrunk = _shrunk_size(chain, work)
+        if shrunk and work.upper == chain[-1].path:
+            domain.blockResize(work.disk, shrunk, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+    elif domain.hasManagedSaveImage():
+        raise VmSaved(domain.name())
+    else:
+        fold_files(chain, work, tick=tick, key=key)
 
 
 def fold_files(chain: Chain, work: Fold, *, tick: Tick, key: str | None = None) -> None:
