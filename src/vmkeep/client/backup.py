@@ -173,11 +173,11 @@ class Backup:
 
     def diagnose(self, vm: str) -> Json:
         """Return what is wrong with a VM's backups, proven or not; changes nothing."""
-        return self.session.post(f"{self._machine_id(vm)}/vmkeepDiagnose")
+        return self.session.post(f"{self._machine_id(vm)}/vmkeepDiagnose", long=True)
 
     def apply_remedy(self, vm: str) -> Json:
         """Have the proven cause's remedy carried out; returns the diagnosis it was for."""
-        return self.session.post(f"{self._machine_id(vm)}/vmkeepApplyRemedy")
+        return self.session.post(f"{self._machine_id(vm)}/vmkeepApplyRemedy", long=True)
 
     def diagnose_until(self, vm: str, gone: str, *, limit_s: float) -> Json:
         """Look again and again until the cause `gone` is refuted, or `limit_s` is over; return the last diagnosis.

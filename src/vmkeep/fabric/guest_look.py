@@ -9,7 +9,7 @@ from datetime import datetime
 
 from vmkeep.diagnosis.evidence import Evidence, GuestFact
 
-LIMIT_S = 20
+LIMIT_S = 60
 """The slowest look waits 3 s for a connection; an emulated guest needs a few seconds for Python."""
 
 SCRIPT = r"""

@@ -53,7 +53,7 @@ class FabricPort(Protocol):
         ...
 
     def observe(self, vm_uuid: str) -> Sequence[Evidence]:
-        """Return dated evidence from host and guest; changes nothing, takes half a minute at most."""
+        """Return dated evidence from host and guest; changes nothing, takes a minute and some at most."""
         ...
 
     def mend(self, vm_uuid: str, mend: Mend) -> None:
