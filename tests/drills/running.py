@@ -14,6 +14,8 @@ from vmkeep.base.clock import SystemClock
 CLOCK = SystemClock()
 PROOF_LIMIT_S = 90
 HEAL_LIMIT_S = 240
+PAUSE_S = 10
+"""Between backups after a remedy, so that they do not reach the limit of restore points."""
 WELL = {"Completed"}
 
 
@@ -79,11 +81,13 @@ def heal(drill: Drill, scene: Scene) -> bool:
     try:
         return wait_for(lambda: is_well(drill, scene), "a backup ends well", limit_s=HEAL_LIMIT_S)
     except LabTimedOut:
+        print(scene.service.tail())
         return False
 
 
 def is_well(drill: Drill, scene: Scene) -> bool:
     """Back up; return whether that ended well and the doctor finds nothing of the cause."""
+    CLOCK.sleep(PAUSE_S)
     job = scene.service.backup_now(scene.guest.name)
     if job.status not in WELL:
         return False

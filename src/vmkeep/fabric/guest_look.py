@@ -25,13 +25,17 @@ if [ $unit != none ]; then
   echo agent-active=$(systemctl show -p ActiveState --value $unit.service)
 fi
 states=
+ours=
 for entry in /proc/[0-9]*; do
   case $(readlink $entry/exe) in *python*) ;; *) continue;; esac
   line=$(tr '\0' ' ' 2>/dev/null <$entry/cmdline) || continue
-  case $line in *waagent*-daemon*|*-run-exthandlers*)
-    states=$states$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' $entry/status);; esac
+  state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' $entry/status)
+  case $line in
+    *VMSnapshotLinux*) ours=$ours$state;;
+    *waagent*-daemon*|*-run-exthandlers*) states=$states$state;; esac
 done
 echo agent-process=${states:-none}
+echo extension-process=${ours:-none}
 if python3 -c 'import azurelinuxagent.common.version' 2>/dev/null; then echo python=works; else echo python=broken; fi
 if [ -r /etc/waagent.conf ]; then
   value=$(sed -n 's/^[[:space:]]*Extensions.Enabled[[:space:]]*=[[:space:]]*\([yn]\).*/\1/p' /etc/waagent.conf | tail -n 1)
@@ -39,7 +43,11 @@ if [ -r /etc/waagent.conf ]; then
 fi
 echo root-free-kib=$(df -Pk / | awk 'NR == 2 {print $4}')
 echo root-mode=$(awk '$2 == "/" {mode = $4} END {print substr(mode, 1, 2)}' /proc/mounts)
-if ip -4 -o addr show scope global | grep -q inet; then echo address=yes; else echo address=none; fi
+case ,$(findmnt -n -o OPTIONS -T /var/lib/waagent), in
+  *,noexec,*) echo agent-folder=noexec;;
+  *,rw,*|*,ro,*) echo agent-folder=exec;;
+esac
+if ip -4 -o addr show up scope global | grep -q inet; then echo address=yes; else echo address=none; fi
 if grep -qi 10813FA8 /proc/net/route || grep -qs 'unknown-245' /var/lib/dhcp/dhclient*.leases; then
   echo fabric-route=yes
 else
@@ -73,10 +81,12 @@ _FORMS: dict[GuestFact, re.Pattern[str]] = {
     GuestFact.AGENT_ENABLED: re.compile(r"[a-z-]{1,20}"),
     GuestFact.AGENT_ACTIVE: re.compile(r"[a-z-]{1,20}"),
     GuestFact.AGENT_PROCESS: re.compile(r"none|[A-Za-z]{1,20}"),
+    GuestFact.EXTENSION_PROCESS: re.compile(r"none|[A-Za-z]{1,20}"),
     GuestFact.PYTHON: re.compile(r"works|broken"),
     GuestFact.EXTENSIONS_ENABLED: re.compile(r"y|n"),
     GuestFact.ROOT_FREE_KIB: re.compile(r"[0-9]{1,15}"),
     GuestFact.ROOT_MODE: re.compile(r"ro|rw"),
+    GuestFact.AGENT_FOLDER: re.compile(r"exec|noexec"),
     GuestFact.ADDRESS: re.compile(r"yes|none"),
     GuestFact.FABRIC_ROUTE: re.compile(r"yes|none"),
     GuestFact.WIRE_CONNECT: re.compile(r"ok|timeout|refused|unreachable"),

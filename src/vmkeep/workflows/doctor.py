@@ -1,5 +1,6 @@
 """The doctor: gathers evidence of one VM from everywhere, judges it, carries remedies out."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -21,6 +22,8 @@ from vmkeep.workflows.preflight import as_if_protected, gather
 log = structlog.get_logger()
 
 DIAGNOSE = "diagnose"
+_EXIT_CODE = re.compile(r"exit code: (-?[0-9]{1,5})")
+"""In what the guest's agent says of a command that failed."""
 
 
 class Doctor:
@@ -81,17 +84,21 @@ def _own_evidence(pillars: Pillars, vm_uuid: str, outlook: Outlook) -> Iterator[
     codes = " ".join(sorted({line.code for line in outlook.failures if line.code}))
     yield Evidence(HostFact.OBSTACLES, codes or "none", now, "preflight")
     item = pillars.catalog.find_item_for_vm(vm_uuid)
-    yield _record(_find_last_ended_backup(pillars, item), now)
+    yield from _record(_find_last_ended_backup(pillars, item), now)
     subject = item or as_if_protected(pillars.fabric.get_machine(vm_uuid), now)
     locks = gather(pillars, subject).locks
     yield Evidence(HostFact.LOCKS, str(len(locks)), now, "catalog")
 
 
-def _record(last: Job | None, now: datetime) -> Evidence:
+def _record(last: Job | None, now: datetime) -> Iterator[Evidence]:
     if last is None:
-        return Evidence(JobFact.CODES, "none", now, "catalog: no backup yet")
-    codes = [error.code for error in (*((last.error,) if last.error else ()), *last.warnings)]
-    return Evidence(JobFact.CODES, " ".join(codes) or "none", last.ended or now, f"job {last.id}")
+        yield Evidence(JobFact.CODES, "none", now, "catalog: no backup yet")
+        return
+    errors = (*((last.error,) if last.error else ()), *last.warnings)
+    at, source = last.ended or now, f"job {last.id}"
+    yield Evidence(JobFact.CODES, " ".join(error.code for error in errors) or "none", at, source)
+    found = (_EXIT_CODE.search(str(error.facts.get("said", ""))) for error in errors)
+    yield Evidence(JobFact.EXIT_CODE, next((one.group(1) for one in found if one), "none"), at, source)
 
 
 def _find_last_ended_backup(pillars: Pillars, item: ProtectedItem | None) -> Job | None:

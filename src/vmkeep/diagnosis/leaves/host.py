@@ -58,7 +58,7 @@ LEAVES = (
         "V3",
         "the host's storage has no room for new layers",
         "Make room in the folder of the VM's disks, then back up again.",
-        ByCodes.now("HostStorageFull"),
+        ByCodes.recorded("HostStorageFull"),
     ),
     Cause(
         "J1",
