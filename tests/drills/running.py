@@ -12,7 +12,6 @@ from tests.lab.tools import wait_for
 from vmkeep.base.clock import SystemClock
 
 CLOCK = SystemClock()
-PROOF_LIMIT_S = 90
 HEAL_LIMIT_S = 240
 PAUSE_S = 10
 """Between backups after a remedy, so that they do not reach the limit of restore points."""
@@ -66,9 +65,8 @@ def wait_for_verdict(scene: Scene, job: JobSeen) -> str:
     """Return the verdict that the service notes on an unwell job; of a well one, the doctor's on demand."""
     if job.status in WELL:
         return str(scene.service.job("doctor", "--vm", scene.guest.name).json["verdict"])
-    look = lambda: scene.service.job("job", "show", job.id).facts.get("Verdict", "")  # noqa: E731
     try:
-        return wait_for(look, "the verdict is on the job", limit_s=PROOF_LIMIT_S)
+        return scene.service.verdict(job)
     except LabTimedOut:
         return ""
 
