@@ -90,6 +90,7 @@ def _print(found: Json, output: Output) -> None:
         ("VM", found["vmName"]),
         ("Verdict", found["verdict"]),
         ("Remedy", found["remedy"]),
+        *[("In the guest", step) for step in found["steps"]],
         ("", f"vmkeep does it: vmkeep doctor --vm {found['vmName']} --apply" if found["canApply"] else ""),
         *[("Holds as well", f"{one['id']}: {one['title']}") for one in found["supposed"]],
         ("Refuted", ", ".join(found["refuted"])),

@@ -8,6 +8,7 @@ from typing import Any
 
 from vmkeep.diagnosis.cause import Answer, Cause, Reading
 from vmkeep.diagnosis.evidence import Evidence, GuestFact, HostFact, JobFact, Seen, Vantage
+from vmkeep.diagnosis.steps import steps_for
 
 
 class Outcome(StrEnum):
@@ -50,6 +51,12 @@ class Diagnosis:
         return bool(facts) and all(isinstance(fact, JobFact) for fact in facts)
 
     @property
+    def steps(self) -> tuple[str, ...]:
+        """Commands for a person to run in the guest, for its distribution; none where the remedy says it all."""
+        distribution = Seen(self.evidence).value(GuestFact.DISTRIBUTION)
+        return steps_for(self.cause.id, distribution) if self.cause else ()
+
+    @property
     def agent_starts(self) -> bool:
         """Whether the agent runs and is not heard yet: just after a start that is not its fault."""
         seen = Seen(self.evidence)
@@ -85,6 +92,7 @@ class Diagnosis:
             "verdict": self.verdict,
             "cause": cause and {"id": cause.id, "title": cause.title, "recorded": self.recorded},
             "remedy": cause.remedy if cause else "",
+            "steps": list(self.steps),
             "canApply": bool(cause and cause.mend),
             "supposed": [{"id": one.id, "title": one.title} for one in self.supposed],
             "agentStarts": self.agent_starts,

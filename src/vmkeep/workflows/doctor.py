@@ -115,6 +115,8 @@ def _noted(found: Diagnosis) -> dict[str, str]:
     used = {"Verdict": found.verdict}
     if found.cause is not None:
         used["Remedy"] = found.cause.remedy
+        if found.steps:
+            used["Remedy Steps"] = "; ".join(found.steps)
         facts = found.cause.read(Seen(found.evidence)).facts
         own = [one for one in found.evidence if one.fact in facts]
         used["Evidence"] = "; ".join(
