@@ -1,5 +1,6 @@
 """Runs one drill: a healthy guest, the fault, a backup, the doctor's verdict, the remedy, a backup."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,9 +40,15 @@ def run_drill(drill: Drill, scene: Scene) -> Outcome:
     drill.inject(scene)
     injected = CLOCK.monotonic()
     CLOCK.sleep(drill.settles_s)
-    job = scene.service.backup_now(scene.guest.name)
+    answer = scene.service.run("protection", "backup-now", "--vm", scene.guest.name, "--output", "json")
     ended = CLOCK.monotonic()
-    verdict = wait_for_verdict(scene, job)
+    job = JobSeen(json.loads(answer.out)) if answer.out.startswith("{") else None
+    if job is not None:
+        code, status = job.error or next(iter(job.warnings), ""), job.status
+        verdict = wait_for_verdict(scene, job)
+    else:
+        code, status = json.loads(answer.err)["error"]["code"], "refused"
+        verdict = read_refusal(scene, answer.err)
     proven = verdict.removeprefix("proven ").split(":")[0] if verdict.startswith("proven ") else ""
     told = CLOCK.monotonic()
     is_tried = bool(drill.cause) and drill.remedy is not Remedy.NOT_TRIED
@@ -51,14 +58,20 @@ def run_drill(drill: Drill, scene: Scene) -> Outcome:
         cause=drill.cause,
         proven=proven,
         codes=drill.codes,
-        code=job.error or next(iter(job.warnings), ""),
-        status=job.status,
+        code=code,
+        status=status,
         fault_to_end_s=round(ended - injected, 1),
         end_to_proof_s=round(told - ended, 1) if proven else None,
         remedy=drill.remedy.value if drill.cause else "",
         healed=healed,
         verdict=verdict,
     )
+
+
+def read_refusal(scene: Scene, said: str) -> str:
+    """Return the cause that a refused backup was told at once: no job, so no doctor. It must name the job in the way."""
+    running = [job["name"] for job in scene.service.ask("job", "list", "--status", "InProgress")]
+    return f"proven J1: {said}" if any(name in said for name in running) else said
 
 
 def wait_for_verdict(scene: Scene, job: JobSeen) -> str:
