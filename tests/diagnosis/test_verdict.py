@@ -107,3 +107,10 @@ def test_every_leaf_is_explained_on_the_page_of_causes() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs/errors/causes.md").read_text()
     headings = [line.split()[1] for line in page.splitlines() if line.startswith("### ")]
     assert sorted(headings) == sorted(cause.id for cause in TREE)
+
+
+def test_a_freeze_that_timed_out_is_proven_though_the_guest_is_too_busy_to_answer() -> None:
+    heard = {**WITHOUT_GUEST, HostFact.AGENT_HEARD: "now"}
+    found = diagnose({**heard, JobFact.CODES: "UserErrorFsFreezeTimeout"})
+    assert found.cause is not None
+    assert found.cause.id == "F2"
