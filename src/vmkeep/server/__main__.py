@@ -54,4 +54,6 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # a step that could not stop in time, such as a look at a silent guest, keeps no process alive
+    os._exit(
+        code
+    )  # a step that could not stop in time, such as a look at a silent guest, keeps no process alive
