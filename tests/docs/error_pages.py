@@ -96,3 +96,9 @@ def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def command_lines(page: Path) -> list[str]:
+    """Return the command lines of vmkeep that a page tells its reader to type."""
+    found = re.findall(r"`(vmkeep [^`]+)`|^ {4,}(vmkeep [^\n#]+)", page.read_text(), re.MULTILINE)
+    return [(inline or block).replace("\n", " ").strip() for inline, block in found]

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 import vmkeep
-from tests.docs.error_pages import ERRORS, anchors, cause_pages, code_parts, links
+from tests.docs.error_pages import ERRORS, anchors, cause_pages, code_parts, command_lines, links
 from tests.drills.faults import DRILLS
 from vmkeep.base.errors import VmkeepError
 from vmkeep.catalog import errors as catalog_errors
-from vmkeep.diagnosis.cause import ByCodes
+from vmkeep.cli.reference import commands
+from vmkeep.diagnosis.cause import Answer, ByCodes
+from vmkeep.diagnosis.evidence import Seen
+from vmkeep.diagnosis.leaves import windows
 from vmkeep.diagnosis.tree import TREE
 from vmkeep.fabric import encryption_errors, extension_errors, script_errors
 from vmkeep.fabric import errors as fabric_errors
@@ -62,6 +65,7 @@ NOT_OF_JOBS = (wire_errors.RequestRefused, workflow_errors.InternalFailure)
 FINDINGS = {"check.py", "agreement.py"}
 """What `vmkeep fabric check` finds is no error of a job: docs/fabric.md."""
 HEALTHY = ""
+COMMANDS = dict(commands())
 
 
 def kinds() -> Iterator[type[VmkeepError]]:
@@ -142,6 +146,13 @@ def test_every_leaf_has_a_page_with_its_title_and_every_page_a_leaf() -> None:
     assert {page.id: page.title for page in cause_pages().values()} == {one.id: one.title for one in TREE}
 
 
+def test_causes_in_windows_are_written_down_and_never_judged() -> None:
+    headings = re.findall(r"^## (W\d+) (.+)$", (ERRORS / "windows.md").read_text(), re.MULTILINE)
+    assert headings == [(one.id, one.title) for one in windows.LEAVES]
+    assert not {one.id for one in TREE} & {one.id for one in windows.LEAVES}
+    assert all(one.read(Seen([])).answer is Answer.UNKNOWN for one in windows.LEAVES)
+
+
 def test_index_of_causes_is_the_tree() -> None:
     rows = re.findall(
         r"^\| \[(\w+)\]\(causes/(\w+)\.md\) \| (.+) \|$", (ERRORS / "causes.md").read_text(), re.MULTILINE
@@ -192,3 +203,14 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
         there = (page.parent / name).resolve() if name else page
         assert there.is_file(), target
         assert not anchor or anchor in anchors(there), target
+
+
+@pytest.mark.parametrize("page", sorted(ERRORS.rglob("*.md")), ids=lambda page: page.name)
+def test_commands_of_a_page_can_be_typed(page: Path) -> None:
+    for line in command_lines(page):
+        words = line.split()
+        name = max((one for one in COMMANDS if words[: len(one.split())] == one.split()), key=len)
+        options = [option for option in COMMANDS[name].params if option.param_type_name == "option"]
+        given = {word for word in words if word.startswith("-")}
+        assert given <= {"--help", *(way for option in options for way in option.opts)}, line
+        assert all(given & set(option.opts) for option in options if option.required), line
