@@ -74,7 +74,10 @@ def wait_for_verdict(scene: Scene, job: JobSeen) -> str:
 def heal(drill: Drill, scene: Scene) -> bool:
     """Carry the remedy out; return whether the cause is no longer proven and a backup ends well."""
     if drill.remedy is Remedy.APPLY:
-        return scene.service.run("doctor", "--vm", scene.guest.name, "--apply").code == 0
+        applied = scene.service.run("doctor", "--vm", scene.guest.name, "--apply", "--yes")
+        if applied.code != 0:
+            print(applied.out, applied.err, scene.service.tail())
+        return applied.code == 0
     drill.heal(scene)
     try:
         return wait_for(lambda: is_well(drill, scene), "a backup ends well", limit_s=HEAL_LIMIT_S)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from vmkeep.diagnosis.cause import Answer, Cause, Reading
-from vmkeep.diagnosis.evidence import Evidence, JobFact, Seen, Vantage
+from vmkeep.diagnosis.evidence import Evidence, GuestFact, HostFact, JobFact, Seen, Vantage
 
 
 class Outcome(StrEnum):
@@ -50,6 +50,21 @@ class Diagnosis:
         return bool(facts) and all(isinstance(fact, JobFact) for fact in facts)
 
     @property
+    def agent_starts(self) -> bool:
+        """Whether the agent runs and is not heard yet: just after a start that is not its fault."""
+        seen = Seen(self.evidence)
+        runs = seen.value(GuestFact.AGENT_PROCESS) not in {None, "none"}
+        return runs and seen.value(HostFact.AGENT_HEARD) == "silent"
+
+    def is_settled(self, cause_id: str) -> bool:
+        """Return whether, after its remedy, a cause is gone, and a backup can tell whether that helped.
+
+        A cause of the record alone only a backup can refute; an agent that starts is waited for.
+        """
+        gone = cause_id in self.refuted if self.cause is None else self.recorded
+        return gone and not self.agent_starts
+
+    @property
     def verdict(self) -> str:
         """The diagnosis as one sentence."""
         if self.cause is not None:
@@ -72,6 +87,7 @@ class Diagnosis:
             "remedy": cause.remedy if cause else "",
             "canApply": bool(cause and cause.mend),
             "supposed": [{"id": one.id, "title": one.title} for one in self.supposed],
+            "agentStarts": self.agent_starts,
             "refuted": list(self.refuted),
             "remaining": [
                 {"id": one.id, "title": one.title, "missing": one.missing} for one in self.remaining

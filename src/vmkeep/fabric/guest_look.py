@@ -14,22 +14,32 @@ LIMIT_S = 60
 
 SCRIPT = r"""
 export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
+connect() {
+  command -v bash >/dev/null && command -v timeout >/dev/null || return
+  said=$(timeout 3 bash -c 'exec 3<>/dev/tcp/168.63.129.16/80' 2>&1)
+  code=$?
+  case $code:$said in
+    0:*) echo wire-connect=ok;;
+    124:*) echo wire-connect=timeout;;
+    *refused*) echo wire-connect=refused;;
+    *) echo wire-connect=unreachable;;
+  esac
+}
+connect &
 unit=none
 for name in walinuxagent waagent; do
-  state=$(systemctl show -p LoadState --value $name.service 2>/dev/null)
-  case $state in loaded|masked) unit=$name; break;; esac
+  shown=$(systemctl show -p LoadState -p UnitFileState -p ActiveState $name.service 2>/dev/null)
+  case $shown in *LoadState=loaded*|*LoadState=masked*) unit=$name; break;; esac
 done
 echo agent-unit=$unit
 if [ $unit != none ]; then
-  echo agent-enabled=$(systemctl show -p UnitFileState --value $unit.service)
-  echo agent-active=$(systemctl show -p ActiveState --value $unit.service)
+  echo "$shown" | sed -n 's/^UnitFileState=/agent-enabled=/p; s/^ActiveState=/agent-active=/p'
 fi
 states=
 ours=
-for entry in /proc/[0-9]*; do
-  case $(readlink $entry/exe) in *python*) ;; *) continue;; esac
-  line=$(tr '\0' ' ' 2>/dev/null <$entry/cmdline) || continue
-  state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' $entry/status)
+for pid in $(ls -l /proc/[0-9]*/exe 2>/dev/null | sed -n 's|.* /proc/\([0-9]*\)/exe -> .*python.*|\1|p'); do
+  line=$(tr '\0' ' ' 2>/dev/null </proc/$pid/cmdline) || continue
+  state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' /proc/$pid/status)
   case $line in
     *VMSnapshotLinux*) ours=$ours$state;;
     *waagent*-daemon*|*-run-exthandlers*) states=$states$state;; esac
@@ -53,16 +63,6 @@ if grep -qi 10813FA8 /proc/net/route || grep -qs 'unknown-245' /var/lib/dhcp/dhc
 else
   echo fabric-route=none
 fi
-if command -v bash >/dev/null && command -v timeout >/dev/null; then
-  said=$(timeout 3 bash -c 'exec 3<>/dev/tcp/168.63.129.16/80' 2>&1)
-  code=$?
-  case $code:$said in
-    0:*) echo wire-connect=ok;;
-    124:*) echo wire-connect=timeout;;
-    *refused*) echo wire-connect=refused;;
-    *) echo wire-connect=unreachable;;
-  esac
-fi
 if [ -e /etc/azure/vmbackup.conf ]; then
   case $(head -c 2 /etc/azure/vmbackup.conf | od -An -tx1 | tr -d ' ') in
     fffe|feff) echo backup-conf=utf-16;;
@@ -72,6 +72,7 @@ else
   echo backup-conf=none
 fi
 echo distribution=$(. /etc/os-release; echo "$PRETTY_NAME")
+wait
 echo clock=$(date +%s)
 """
 

@@ -68,6 +68,9 @@ class Observer:
         """
         domain = self.host.get_domain(vm_uuid)
         log.info("fabric.guest.mend", vm=domain.name(), mend=mend)
+        if mend is Mend.THAW:
+            guest_agent.thaw(domain)
+            return
         guest_agent.run_script(
             domain, _SCRIPTS[mend], limit_s=MEND_LIMIT_S, clock=self.clock, must_succeed=True
         )

@@ -327,6 +327,18 @@ class NothingToApply(VmkeepError):
 
 
 @dataclass(eq=False)
+class RemedyNeedsConsent(VmkeepError):
+    """The remedy would take something away that somebody may have meant."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "{e.verdict}; the remedy would {e.would}"
+    remedy = "Say so: vmkeep doctor --vm {e.vm} --apply --yes."
+    vm: str
+    verdict: str
+    would: str
+
+
+@dataclass(eq=False)
 class InternalFailure(VmkeepError):
     """An error nobody foresaw. Azure Backup's code and sentence; the exception's text is in the facts."""
 

@@ -10,8 +10,9 @@ from tests.drills.faults.steps import (
     RESTART,
     Step,
     after_backup,
-    in_background,
+    at_extension,
     in_guest,
+    leave_extension,
 )
 
 SCRIPTS = "/etc/azure/VMSnapshotScriptPluginConfig.json"
@@ -72,15 +73,15 @@ DRILLS = (
         "X1 extension hangs",
         "X1",
         (NO_STATUS,),
-        in_background("while :; do pkill -STOP -f VMSnapshotLinu[x]; sleep 0.05; done"),
-        in_guest("pkill -KILL -f VMSnapshotLinu[x]"),
+        at_extension("pkill -STOP"),
+        leave_extension,
     ),
     Drill(
         "X2 killed at once",
         "X2",
         (FAILED,),
-        in_background("while :; do pkill -KILL -f VMSnapshotLinu[x]; sleep 0.05; done"),
-        in_guest("pkill -KILL -f pkil[l]; pkill -KILL -f 'while :'"),
+        at_extension("pkill -KILL"),
+        leave_extension,
     ),
     Drill(
         "X2 mounted noexec",
@@ -101,7 +102,7 @@ DRILLS = (
         "F1",
         ("UserErrorFsFreezeFailed",),
         in_guest("fsfreeze -f /data"),
-        in_guest("fsfreeze -u /data || true"),
+        remedy=Remedy.APPLY,
     ),
     Drill(
         "F3 pre-script fails",

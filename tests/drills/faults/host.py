@@ -3,9 +3,8 @@
 import subprocess
 from pathlib import Path
 
-from tests.drills.drill import Drill, Scene
+from tests.drills.drill import Drill, Remedy, Scene
 from tests.journeys.conftest import wait_for_agent
-from tests.lab.tools import wait_for
 
 LIMIT = "UserErrorRpCollectionLimitReached"
 
@@ -32,20 +31,6 @@ def fill(scene: Scene, *, locked: bool) -> None:
         scene.service.backup_now(scene.guest.name)
     scene.sh("systemctl start walinuxagent")
     wait_for_agent(scene.service, scene.guest)
-
-
-def unlock_and_clean(scene: Scene) -> None:
-    """Take the lock away and let a first backup start the clean-up."""
-    if scene.service.ask("lock", "list"):
-        scene.service.ask("lock", "delete", "--name", "keep")
-    scene.service.backup_now(scene.guest.name)
-    [collection] = scene.service.ask("restore-point", "collection", "list")
-    wait_for(lambda: _points(scene, collection["name"]) < 18, "clean-up has made room", limit_s=300)
-
-
-def _points(scene: Scene, collection: str) -> int:
-    shown = scene.service.ask("restore-point", "collection", "show", collection)
-    return len(shown["properties"]["restorePoints"])
 
 
 def revoke_vault_key(scene: Scene) -> None:
@@ -125,8 +110,8 @@ DRILLS = (
         revoke_vault_key,
         give_vault_key_back,
     ),
-    Drill("R1 lock and 18 points", "R1", (LIMIT,), lock_and_fill, unlock_and_clean),
-    Drill("R2 18 points in an hour", "R2", (LIMIT,), fill_only, unlock_and_clean),
+    Drill("R1 lock and 18 points", "R1", (LIMIT,), lock_and_fill, remedy=Remedy.APPLY),
+    Drill("R2 18 points in an hour", "R2", (LIMIT,), fill_only, remedy=Remedy.APPLY),
     Drill("V3 storage full", "V3", ("HostStorageFull",), fill_storage, empty_storage),
     Drill("J1 another backup runs", "J1", ("UserErrorBackupOperationInProgress",), back_up_at_once),
 )

@@ -43,3 +43,16 @@ def after_backup(script: str) -> Step:
 def in_background(script: str) -> Step:
     """Return the step that starts a shell script in the guest and leaves it running."""
     return in_guest(f"setsid sh -c '{script}' >/dev/null 2>&1 &")
+
+
+def at_extension(command: str) -> Step:
+    """Return the step that does something to the extension's processes whenever there are some, until `leave_extension`.
+
+    A first backup puts the extension into the guest: its installation is spared.
+    """
+    loop = f"while [ -e /run/drill ]; do {command} -f VMSnapshotLinu[x]; sleep 0.3; done"
+    return after_backup(f"touch /run/drill; setsid sh -c '{loop}' >/dev/null 2>&1 &")
+
+
+leave_extension = in_guest("rm /run/drill; sleep 1; pkill -KILL -f VMSnapshotLinu[x] || true")
+"""The step that ends `at_extension`."""

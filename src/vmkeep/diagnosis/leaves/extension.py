@@ -58,6 +58,7 @@ LEAVES = (
         "a file system cannot be frozen",
         "Unmount, fsck and mount the one that the job names again, or name it in MountsToSkip of /etc/azure/vmbackup.conf.",
         ByCodes.recorded("UserErrorFsFreezeFailed", "UserErrorUnableToOpenMount"),
+        Mend.THAW,
     ),
     Cause(
         "F2",

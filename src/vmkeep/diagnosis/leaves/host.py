@@ -1,6 +1,6 @@
 """Causes on our own side, and causes that the host alone can see. They are looked at first."""
 
-from vmkeep.diagnosis.cause import ByCodes, Cause, Reading, by, holds, not_observable, refuted, unknown
+from vmkeep.diagnosis.cause import ByCodes, Cause, Mend, Reading, by, holds, not_observable, refuted, unknown
 from vmkeep.diagnosis.evidence import HostFact, Seen
 
 _LIMIT_REACHED = "UserErrorRpCollectionLimitReached"
@@ -47,12 +47,14 @@ LEAVES = (
         "a lock keeps restore points from being cleaned up, and their limit is reached",
         "Remove the lock (vmkeep lock list, vmkeep lock delete), then back up once more to start the clean-up.",
         lambda seen: _limit_with_locks(seen, locked=True),
+        Mend.REMOVE_LOCKS,
     ),
     Cause(
         "R2",
         "too many backups in a few days: the limit of restore points is reached without any lock",
         "Keep instant restore points fewer days or back up less often; the next backup starts the clean-up.",
         lambda seen: _limit_with_locks(seen, locked=False),
+        Mend.CLEAN_COLLECTION,
     ),
     Cause(
         "V3",
@@ -65,6 +67,7 @@ LEAVES = (
         "another job of the VM is in progress",
         "Wait for it, or stop it: vmkeep job list --status InProgress, vmkeep job stop.",
         ByCodes.recorded("UserErrorBackupOperationInProgress"),
+        Mend.STOP_JOB,
     ),
     Cause(
         "K1",
