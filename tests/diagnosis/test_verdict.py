@@ -1,5 +1,8 @@
 """What evidence proves, and what it never proves."""
 
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,6 +71,30 @@ def test_an_agent_that_has_not_read_its_settings_is_not_blamed_for_them() -> Non
     found = diagnose({**HEALTHY, GuestFact.EXTENSIONS_ENABLED: "n"})
     assert found.cause is None
     assert "A5" in {one.id for one in found.remaining}
+
+
+def test_a_way_that_leads_by_the_default_route_is_not_blamed() -> None:
+    found = diagnose({**STOPPED, GuestFact.FABRIC_ROUTE: "none"})
+    assert found.cause is not None
+    assert found.cause.id == "A2"
+
+
+def test_a_busy_host_is_no_cause_while_backups_end_well() -> None:
+    found = diagnose({**HEALTHY, HostFact.CPU_PRESSURE: "100", HostFact.MEMORY_PRESSURE: "100"})
+    assert found.cause is None
+    assert not found.remaining
+
+
+def test_the_host_at_rest_long_after_a_late_answer_tells_nothing() -> None:
+    late = {**HEALTHY, JobFact.CODES: "GuestAgentSnapshotTaskStatusError", HostFact.CPU_PRESSURE: "95"}
+    found = judge(TREE, Seen(dated(late, job_ended=AT - timedelta(hours=1))), vm_name="web01", at=AT)
+    assert found.cause is None
+    assert [one.id for one in found.remaining] == ["V2"]
+
+
+def dated(facts: dict[Fact, str], *, job_ended: datetime) -> Iterator[Evidence]:
+    for fact, value in facts.items():
+        yield Evidence(fact, value, job_ended if isinstance(fact, JobFact) else AT, "recorded")
 
 
 def test_without_the_guest_a_silent_agent_is_not_proven_to_be_stopped() -> None:
