@@ -13,6 +13,8 @@ HEALTHY: dict[Fact, str] = {
     HostFact.GUEST_AGENT: "answers",
     HostFact.OBSTACLES: "none",
     HostFact.LOCKS: "0",
+    HostFact.CPU_PRESSURE: "5",
+    HostFact.MEMORY_PRESSURE: "0",
     GuestFact.AGENT_UNIT: "walinuxagent",
     GuestFact.AGENT_ENABLED: "enabled",
     GuestFact.AGENT_ACTIVE: "active",
@@ -78,4 +80,5 @@ SCENES: dict[str, dict[Fact, str]] = {
         JobFact.EXIT_CODE: "137",
     },
     "X1": {**HEALTHY, JobFact.CODES: "ExtensionStuckInDeletionState"},
+    "V2": {**HEALTHY, JobFact.CODES: "GuestAgentSnapshotTaskStatusError", HostFact.CPU_PRESSURE: "95"},
 }

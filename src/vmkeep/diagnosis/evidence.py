@@ -32,6 +32,10 @@ class HostFact(StrEnum):
     """qemu-guest-agent: `answers` or `silent`."""
     OBSTACLES = "obstacles"
     """Codes a backup would be refused with now, separated by spaces; `none`."""
+    CPU_PRESSURE = "cpu-pressure"
+    """Percent of the last five minutes in which something on this host waited for a CPU."""
+    MEMORY_PRESSURE = "memory-pressure"
+    """Percent of the last five minutes in which all that was to run waited for memory."""
     LOCKS = "locks"
     """How many locks hold the VM's restore points."""
 

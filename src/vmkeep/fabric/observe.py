@@ -14,6 +14,7 @@ from vmkeep.fabric.errors import GuestAgentRefused, GuestAgentSilent
 from vmkeep.fabric.host import Domain, Host, translated
 from vmkeep.fabric.inventory import machine_state
 from vmkeep.fabric.network import Networks
+from vmkeep.fabric.pressure import read_pressure
 from vmkeep.fabric.wire.report import READY_WITHIN_S, AgentReport, Signal
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.model.machine import MachineState
@@ -56,6 +57,7 @@ class Observer:
         domain = self.host.get_domain(vm_uuid)
         state = machine_state(domain)
         evidence = [self._note(HostFact.VM_STATE, state, "libvirt")]
+        evidence += [self._note(fact, value, "kernel of this host") for fact, value in read_pressure()]
         evidence += self._wire_side(domain)
         if state is MachineState.RUNNING:
             evidence += self._guest_side(domain)

@@ -91,8 +91,9 @@ class UnsupportedDiskSize(VmkeepError):
 
 @dataclass(eq=False)
 class TooManyDisks(VmkeepError):
-    """The VM has more disks than can be captured at one instant."""
+    """The VM has more disks than can be captured at one instant. The code is Azure Backup's."""
 
+    code = "UserErrorBcmUnsupportedDiskCount"
     retry = Retry.AFTER_CHANGE
     text = "VM '{e.vm}' has {e.disks} disks to back up, the limit is {e.limit}"
     remedy = "Leave some out: vmkeep protection update-for-vm --vm {e.vm} --disk-list-setting exclude"

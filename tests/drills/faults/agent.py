@@ -44,7 +44,7 @@ DRILLS = (
         "A3",
         (NO_STATUS, NO_AGENT, "FreezeBroken"),
         in_background(
-            "until pgrep -f VMSnapshotLinu[x]; do sleep 0.2; done; systemctl kill -s STOP walinuxagent"
+            "until pgrep -f VMSnapshotLinux-[9]; do sleep 0.2; done; systemctl kill -s STOP walinuxagent"
         ),
         in_guest(RESTART),
         Remedy.APPLY,

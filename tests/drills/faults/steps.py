@@ -50,9 +50,9 @@ def at_extension(command: str) -> Step:
 
     A first backup puts the extension into the guest: its installation is spared.
     """
-    loop = f"while [ -e /run/drill ]; do {command} -f VMSnapshotLinu[x]; sleep 0.3; done"
+    loop = f"while [ -e /run/drill ]; do {command} -f VMSnapshotLinux-[9]; sleep 0.3; done"
     return after_backup(f"touch /run/drill; setsid sh -c '{loop}' >/dev/null 2>&1 &")
 
 
-leave_extension = in_guest("rm /run/drill; sleep 1; pkill -KILL -f VMSnapshotLinu[x] || true")
+leave_extension = in_guest("rm /run/drill; sleep 1; pkill -KILL -f VMSnapshotLinux-[9] || true")
 """The step that ends `at_extension`."""

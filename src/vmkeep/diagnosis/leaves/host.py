@@ -1,9 +1,14 @@
 """Causes on our own side, and causes that the host alone can see. They are looked at first."""
 
-from vmkeep.diagnosis.cause import ByCodes, Cause, Mend, Reading, by, holds, not_observable, refuted, unknown
-from vmkeep.diagnosis.evidence import HostFact, Seen
+from vmkeep.diagnosis.cause import Answer, ByCodes, Cause, Mend, Reading, by, holds, refuted, unknown
+from vmkeep.diagnosis.evidence import HostFact, JobFact, Seen
 
 _LIMIT_REACHED = "UserErrorRpCollectionLimitReached"
+_LATE = ByCodes.recorded("UserErrorGuestAgentStatusUnavailable", "GuestAgentSnapshotTaskStatusError")
+PRESSURE_SPAN_S = 300
+"""What a figure of pressure is about."""
+_STARVED = {HostFact.CPU_PRESSURE: 80, HostFact.MEMORY_PRESSURE: 20}
+"""Percent from which a host counts as starved."""
 
 
 def _limit_with_locks(seen: Seen, *, locked: bool) -> Reading:
@@ -21,6 +26,20 @@ def _limit_with_locks(seen: Seen, *, locked: bool) -> Reading:
 def _wire_server(seen: Seen) -> Reading:
     missing = "whether our own wire server serves"
     return by(seen, HostFact.WIRE_SERVER, lambda value: value != "serving", missing)
+
+
+def _starved(seen: Seen) -> Reading:
+    """Return whether a late answer met a starved host; one that is not starved may have been, or starve this VM alone."""
+    late = _LATE(seen)
+    if late.answer is not Answer.HOLDS:
+        return late
+    ended = seen.find(JobFact.CODES)
+    for fact, least in _STARVED.items():
+        found = seen.find(fact)
+        is_of_then = found and ended and (found.at - ended.at).total_seconds() <= PRESSURE_SPAN_S
+        if found and is_of_then and int(found.value) >= least:
+            return holds(fact, *late.facts)
+    return unknown("CPU and memory pressure in the VM while the job ran")
 
 
 LEAVES = (
@@ -87,6 +106,6 @@ LATE_LEAVES = (
         "V2",
         "the host or the VM is starved of CPU or memory",
         "Back up off-peak, or give the VM more.",
-        not_observable("CPU and memory pressure while the job ran"),
+        _starved,
     ),
 )
