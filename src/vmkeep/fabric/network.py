@@ -197,6 +197,11 @@ def _ip(*arguments: str) -> None:
         raise HypervisorRefused(f"run ip {' '.join(arguments)}", done.stderr.strip())
 
 
+def has_wire_address(bridge: str) -> bool:
+    """Return whether a bridge of this host has the wire server's address; nothing is sent."""
+    return any(address.address == WIRE_SERVER for address in psutil.net_if_addrs().get(bridge, []))
+
+
 def _free_subnet() -> ipaddress.IPv4Network:
     """Return the first of our subnets that no interface of this host is in."""
     addresses = [

@@ -13,7 +13,7 @@ from vmkeep.fabric.domain_xml import attribute, parse
 from vmkeep.fabric.errors import GuestAgentRefused, GuestAgentSilent
 from vmkeep.fabric.host import Domain, Host, translated
 from vmkeep.fabric.inventory import machine_state
-from vmkeep.fabric.network import Networks
+from vmkeep.fabric.network import Networks, has_wire_address
 from vmkeep.fabric.pressure import read_pressure
 from vmkeep.fabric.wire.report import READY_WITHIN_S, AgentReport, Signal
 from vmkeep.fabric.wire.server import WireServer
@@ -88,7 +88,7 @@ class Observer:
         link = ("up" if any(ours.values()) else "down") if ours else "none"
         yield self._note(HostFact.LINK, link, "libvirt")
         bridges = [attached[name] for name in ours] or list(attached.values())
-        down = [bridge for bridge in bridges if not self.wire.serves(bridge)]
+        down = [one for one in bridges if not (self.wire.serves(one) and has_wire_address(one))]
         said = f"not serving on bridge {', '.join(down)}" if down else "serving"
         yield self._note(HostFact.WIRE_SERVER, said, "own service")
 
