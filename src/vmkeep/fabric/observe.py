@@ -88,8 +88,10 @@ class Observer:
         link = ("up" if any(ours.values()) else "down") if ours else "none"
         yield self._note(HostFact.LINK, link, "libvirt")
         bridges = [attached[name] for name in ours] or list(attached.values())
-        down = [one for one in bridges if not (self.wire.serves(one) and has_wire_address(one))]
+        down = [bridge for bridge in bridges if not self.wire.serves(bridge)]
         said = f"not serving on bridge {', '.join(down)}" if down else "serving"
+        if bridges and not has_wire_address():
+            said = "this host has lost 168.63.129.16"
         yield self._note(HostFact.WIRE_SERVER, said, "own service")
 
     def _guest_side(self, domain: Domain) -> Iterator[Evidence]:

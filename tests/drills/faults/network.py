@@ -112,8 +112,8 @@ DRILLS = (
         "N5 wire server's address gone",
         "N5",
         (NO_AGENT,),
-        on_host("ip", "addr", "del", f"{FABRIC}/32", "dev", BRIDGE),
-        on_host("ip", "addr", "add", f"{FABRIC}/32", "dev", BRIDGE),
+        on_host("ip", "addr", "del", f"{FABRIC}/32", "dev", "lo"),
+        on_host("ip", "addr", "add", f"{FABRIC}/32", "dev", "lo", "scope", "host"),
         settles_s=SILENT_S,
     ),
     Drill(
