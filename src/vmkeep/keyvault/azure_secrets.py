@@ -55,9 +55,9 @@ class AzureSecrets:
         """Return the newest version of a secret; raises SecretRefused, SecretUnusable, KeyVaultUnreachable."""
         with _translated(reference), self._open(reference) as client:
             found = client.get_secret(reference.secret)
-            if not isinstance(found.value, str):
-                raise SecretUnusable(key=reference.url, why="it has no value")
             blob = client.backup_secret(reference.secret)
+            if not (found.value and blob):
+                raise SecretUnusable(key=reference.url, why="it has no value")
             return FoundKey(str(found.properties.version), found.value, blob)
 
     def _open(self, reference: KeyReference) -> SecretClient:
