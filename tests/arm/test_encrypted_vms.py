@@ -45,6 +45,34 @@ def test_key_vault_that_is_not_there_cannot_be_named(encrypted: Api) -> None:
     assert disks(encrypted)[0] == ("vda", True, None)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"keyVault": "https://KV1.vault.azure.net/", "secret": "os-key"},
+        {"secret": "https://kv1.vault.azure.net/secrets/os-key"},
+    ],
+)
+def test_secret_of_a_key_vault_elsewhere_is_named_by_url(encrypted: Api, body: dict[str, str]) -> None:
+    answer = encrypted.call("POST", f"{VM}/vmkeepSetDiskKeys", body)
+    assert answer.status_code == 200, answer.text
+    named = {"keyVault": "https://kv1.vault.azure.net", "secret": "os-key"}
+    assert disks(encrypted)[0] == ("vda", True, named)
+
+
+def test_url_of_our_own_key_vault_is_its_name(encrypted: Api) -> None:
+    url = encrypted.get(KEY_VAULT)["properties"]["vaultUri"]
+    answer = encrypted.call("POST", f"{VM}/vmkeepSetDiskKeys", {"secret": f"{url}secrets/os-key"})
+    assert answer.status_code == 200, answer.text
+    assert disks(encrypted)[0] == ("vda", True, {"keyVault": "kv1", "secret": "os-key"})
+
+
+@pytest.mark.parametrize("secret", ["os-key", "https://kv1.vault.azure.net/secrets/os-key/7f3a"])
+def test_secret_that_is_not_named_wholly_or_by_version_is_refused(encrypted: Api, secret: str) -> None:
+    status, error = encrypted.error("POST", f"{VM}/vmkeepSetDiskKeys", {"secret": secret})
+    assert (status, error["code"]) == (400, "InvalidValue")
+    assert disks(encrypted)[0] == ("vda", True, None)
+
+
 def test_recovery_point_says_that_it_carries_a_key_and_never_shows_it(encrypted: Api) -> None:
     encrypted.protect()
     encrypted.call("POST", f"{ITEM}/backup", {"properties": {"objectType": "IaasVMBackupRequest"}})
@@ -62,3 +90,8 @@ def test_recovery_point_says_that_it_carries_a_key_and_never_shows_it(encrypted:
     [told] = shown["vmkeep"]["diskKeys"]
     assert (told["disk"], told["keyVault"], told["secret"], told["version"]) == ("vda", "kv1", "os-key", "7")
     assert b"sealed".hex() not in str(shown)
+
+    there = replace(key, reference=KeyReference("https://kv1.vault.azure.net", "os-key"))
+    encrypted.service.catalog.put_recovery_point(replace(point, disk_keys=(there,)))
+    shown = encrypted.get(f"{ITEM}/recoveryPoints/{point.id}")["properties"]
+    assert shown["keyAndSecret"]["bekDetails"]["secretUrl"] == "https://kv1.vault.azure.net/secrets/os-key/7"

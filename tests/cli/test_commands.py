@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -224,6 +225,18 @@ def test_json_is_the_apis_own(vmkeep: Vmkeep) -> None:
     made = json.loads(vmkeep("vault", "create", "main", "-o", "json").output)
     assert made["type"] == "Microsoft.RecoveryServices/vaults"
     assert json.loads(vmkeep("vault", "list", "-o", "json").output) == [made]
+
+
+def test_disk_key_elsewhere_is_named_by_url(vmkeep: Vmkeep, running: Running) -> None:
+    [web01, *_] = running.fabric.machines
+    disks = tuple(replace(disk, encrypted=True) for disk in web01.disks)
+    running.fabric.machines = [replace(web01, disks=disks)]
+    url = "https://kv1.vault.azure.net"
+    vmkeep("vm", "encryption", "set", "web01", "--secret", f"{url}/secrets/os-key", "--disk", "vda")
+    shown = vmkeep("vm", "encryption", "show", "web01", "--output", "json").output
+    assert [disk["key"] for disk in json.loads(shown)] == [{"keyVault": url, "secret": "os-key"}, None]
+    refused = vmkeep("vm", "encryption", "set", "web01", "--secret", "os-key", fails=True)
+    assert "its key vault is not named" in " ".join(refused.output.split())
 
 
 def test_fabric_is_attached_and_checked(vmkeep: Vmkeep, running: Running) -> None:

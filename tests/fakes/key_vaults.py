@@ -5,7 +5,12 @@ from dataclasses import dataclass, field
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.model.disk_key import FoundKey, KeyReference, KeyVaultRights
 
-ALL_RIGHTS = tuple(f"{kind} {right}" for kind in ("keys", "secrets") for right in ("get", "list", "backup"))
+
+@dataclass(eq=False)
+class OutOfReach(VmkeepError):
+    text = "the key vault '{e.key_vault}' does not answer"
+    retry = Retry.LATER
+    key_vault: str
 
 
 @dataclass(eq=False)
@@ -19,7 +24,7 @@ class EntryNotFound(VmkeepError):
 class FakeKeyVaults:
     """A secret's versions are numbered from 1; a key vault is there as long as `missing` names it."""
 
-    identity: str = "backup-service"
+    unreachable: set[str] = field(default_factory=set)
     missing: dict[str, list[str]] = field(default_factory=dict)
     secrets: dict[KeyReference, list[str]] = field(default_factory=dict)
 
@@ -32,15 +37,20 @@ class FakeKeyVaults:
         del self.missing[key_vault]
         self.secrets = {one: kept for one, kept in self.secrets.items() if one.key_vault != key_vault}
 
-    def find_rights(self, key_vault: str) -> KeyVaultRights | None:
-        if key_vault not in self.missing:
+    def find_rights(self, reference: KeyReference) -> KeyVaultRights | None:
+        self._reach(reference)
+        if reference.key_vault not in self.missing:
             return None
-        missing = self.missing[key_vault]
-        kinds = {one.split()[0] for one in missing}
-        return KeyVaultRights(tuple(missing), tuple(one for one in ALL_RIGHTS if one.split()[0] in kinds))
+        missing = self.missing[reference.key_vault]
+        return KeyVaultRights("backup-service", tuple(missing), grant=f"grant {', '.join(missing)}")
 
     def fetch(self, reference: KeyReference) -> FoundKey:
+        self._reach(reference)
         if reference not in self.secrets:
             raise EntryNotFound(name=reference.secret)
         versions = self.secrets[reference]
         return FoundKey(str(len(versions)), versions[-1], f"backup of {reference.secret}".encode())
+
+    def _reach(self, reference: KeyReference) -> None:
+        if reference.key_vault in self.unreachable:
+            raise OutOfReach(key_vault=reference.key_vault)

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from tests.fabric.encrypted_vm import PASSPHRASE, SECRET_UUID, define_secret
 from tests.journeys.service import RunningService
 from tests.lab.guest import Guest
 from tests.lab.lab import Lab
+from tests.lab.tools import run
+from vmkeep.client.credentials import Credentials, read_credentials
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(900)]
 
@@ -20,6 +23,41 @@ PERMISSIONS = [
 
 
 @pytest.fixture
+def elsewhere(lab: Lab) -> Iterator[RunningService]:
+    """Another installation; its key vault `kv9` is a key vault elsewhere."""
+    hosts = lab.new_folder("names") / "hosts"
+    hosts.write_text("127.0.0.1 localhost kv9.vault.localhost\n")
+    run("mount", "--bind", hosts, "/etc/hosts")
+    elsewhere = RunningService(lab.new_folder("elsewhere") / "state")
+    elsewhere.start()
+    yield elsewhere
+    elsewhere.stop()
+    run("umount", "/etc/hosts")
+
+
+@pytest.fixture
+def there(elsewhere: RunningService) -> Credentials:
+    """Whom the other installation knows."""
+    return read_credentials(elsewhere.state_dir / "local-client.json")
+
+
+@pytest.fixture
+def service(lab: Lab, there: Credentials) -> Iterator[RunningService]:
+    """`vmkeep up`, which can log in to the other installation."""
+    log_in = {
+        "AZURE_AUTHORITY_HOST": there.url,
+        "AZURE_TENANT_ID": there.tenant,
+        "AZURE_CLIENT_ID": there.client_id,
+        "AZURE_CLIENT_SECRET": there.client_secret,
+        "REQUESTS_CA_BUNDLE": str(there.ca_file),
+    }
+    service = RunningService(lab.new_folder("service") / "state", log_in)
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
 def encrypted_guest(lab: Lab) -> Guest:
     """The guest on an OS disk in LUKS, whose key nobody can read back from libvirt."""
     define_secret(lab.connection, PASSPHRASE)
@@ -27,7 +65,7 @@ def encrypted_guest(lab: Lab) -> Guest:
 
 
 def test_encrypted_guest_is_backed_up_by_permission_and_restored_without_its_key_vault(
-    service: RunningService, encrypted_guest: Guest, lab: Lab
+    service: RunningService, elsewhere: RunningService, there: Credentials, encrypted_guest: Guest, lab: Lab
 ) -> None:
     guest = encrypted_guest
     service.ask("vault", "create", "main")
@@ -57,8 +95,10 @@ def test_encrypted_guest_is_backed_up_by_permission_and_restored_without_its_key
     assert second.status == "Completed"
     assert int(second.facts["Bytes Read"]) < int(first.facts["Bytes Read"]) / 4
     loses_and_regains_its_key(service, guest, lab.new_folder("kept") / "os-key.secret")
+    takes_its_key_from_elsewhere(service, elsewhere, there, guest)
     guest.power_off()
     guest.domain.undefine()
+    elsewhere.stop()
 
     service.ask("keyvault", "delete", "--name", "kv1")
     lab.connection.secretLookupByUUIDString(SECRET_UUID).undefine()
@@ -72,7 +112,7 @@ def test_encrypted_guest_is_backed_up_by_permission_and_restored_without_its_key
     assert is_encrypted(restored.disks["vda"])
     restored.boot()
     assert restored.digest("/root/proof") == digest
-    assert leaks(service) == []
+    assert leaks(service) == leaks(elsewhere) == []
 
 
 def loses_and_regains_its_key(service: RunningService, guest: Guest, blob: Path) -> None:
@@ -87,6 +127,28 @@ def loses_and_regains_its_key(service: RunningService, guest: Guest, blob: Path)
     service.ask("keyvault", "secret", "purge", *secret, "--yes")
     service.ask("keyvault", "secret", "restore", "--vault-name", "kv1", "--file", str(blob))
     assert service.backup_now(guest.name).status == "Completed"
+
+
+def takes_its_key_from_elsewhere(
+    service: RunningService, elsewhere: RunningService, there: Credentials, guest: Guest
+) -> None:
+    """The key moves to another installation's key vault, whose refusal says how to grant what is missing there."""
+    secret = ("--vault-name", "kv9", "--name", "moved-key")
+    url = elsewhere.ask("keyvault", "create", "--name", "kv9")["properties"]["vaultUri"].rstrip("/")
+    elsewhere.ask("keyvault", "secret", "set", *secret, "--value", PASSPHRASE)
+    elsewhere.ask("keyvault", "delete-policy", "--name", "kv9", "--object-id", there.client_id)
+    service.ask("vm", "encryption", "set", guest.name, "--secret", f"{url}/secrets/moved-key")
+
+    refused = service.backup_now(guest.name)
+    assert refused.error == "UserErrorKeyvaultPermissionsNotConfigured", refused.message
+    lacking = (
+        f"'{url}', the backup service '{there.client_id}' lacks secrets get, secrets list, secrets backup"
+    )
+    assert lacking in refused.message
+    granting, _, _ = refused.message.partition("Grant them: vmkeep ")[2].partition(",")
+    elsewhere.ask(*granting.split())
+    last = service.backup_now(guest.name)
+    assert (last.status, last.error) == ("Completed", ""), last.message
 
 
 def leaks(service: RunningService) -> list[Path]:

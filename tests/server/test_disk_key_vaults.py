@@ -8,8 +8,8 @@ from tests.keyvault.conftest import scene
 from tests.keyvault.scenes import NOTHING, Scene, key_vault
 from vmkeep.keyvault.errors import EntryNotFound, MissingRight
 from vmkeep.keyvault.rights import BACKUP_SERVICE, AccessPolicy
-from vmkeep.model.disk_key import KeyReference, KeyVaultRights
-from vmkeep.server.disk_key_vaults import DiskKeyVaults
+from vmkeep.model.disk_key import KeyReference
+from vmkeep.server.disk_key_vaults import OwnDiskKeys
 
 __all__ = ["scene"]
 
@@ -17,29 +17,31 @@ REFERENCE = KeyReference("kv1", "os-key")
 NEEDED = ("get", "list", "backup")
 
 
-def permit(scene: Scene, **rights: tuple[str, ...]) -> DiskKeyVaults:
+def permit(scene: Scene, **rights: tuple[str, ...]) -> OwnDiskKeys:
     policy = AccessPolicy(BACKUP_SERVICE, "tenant", rights)
     scene.key_vaults.change(key_vault("kv1", policy))
-    return DiskKeyVaults(scene.key_vaults)
+    return OwnDiskKeys(scene.key_vaults)
 
 
 def test_every_missing_right_is_named_and_granting_takes_none_away(scene: Scene) -> None:
-    found = permit(scene, keys=("get", "wrapKey", "unwrapKey"), secrets=NEEDED).find_rights("kv1")
-    assert found == KeyVaultRights(
-        missing=("keys list", "keys backup"),
-        wanted=("keys get", "keys wrapKey", "keys unwrapKey", "keys list", "keys backup"),
+    found = permit(scene, keys=("get", "wrapKey", "unwrapKey"), secrets=NEEDED).find_rights(REFERENCE)
+    assert found is not None
+    assert found.missing == ("keys list", "keys backup")
+    granted = " ".join(
+        f"--key-permissions {one}" for one in ("get", "wrapKey", "unwrapKey", "list", "backup")
     )
+    assert found.grant == f"vmkeep keyvault set-policy --name kv1 --object-id {BACKUP_SERVICE} {granted}"
 
 
 def test_needed_rights_or_all_are_enough(scene: Scene) -> None:
     for rights in (NEEDED, ("all",)):
-        found = permit(scene, keys=rights, secrets=rights).find_rights("kv1")
+        found = permit(scene, keys=rights, secrets=rights).find_rights(REFERENCE)
         assert found is not None
         assert found.missing == ()
 
 
 def test_key_vault_that_is_not_there_has_no_rights(scene: Scene) -> None:
-    assert DiskKeyVaults(scene.key_vaults).find_rights("none") is None
+    assert OwnDiskKeys(scene.key_vaults).find_rights(KeyReference("none", "os-key")) is None
 
 
 def test_newest_version_is_fetched_with_a_backup_that_any_key_vault_restores(scene: Scene) -> None:

@@ -56,10 +56,7 @@ def test_backup_without_permissions_fails_before_the_guest_is_touched(
         f"'{reference.key_vault}', the backup service 'backup-service' lacks keys backup, secrets get"
         in advice
     )
-    assert (
-        "--key-permissions get --key-permissions list --key-permissions backup --secret-permissions get"
-        in advice
-    )
+    assert "Grant them: grant keys backup, secrets get, secrets list. Permissions just granted" in advice
     assert "a little later" in advice
     assert job.tasks[0].name is TaskName.TAKE_SNAPSHOT
     assert job.tasks[0].status is TaskStatus.FAILED
@@ -105,6 +102,18 @@ def test_secret_that_is_not_there_is_named(
     assert code == "DiskKeyUnavailable"
     assert reference.key_vault in message
     assert reference.secret in message
+
+
+def test_key_vault_that_does_not_answer_is_no_missing_permission(
+    world: World, item: ProtectedItem, reference: KeyReference
+) -> None:
+    world.key_vaults.unreachable.add(reference.key_vault)
+    job = world.back_up(item)
+    assert error_of(job)[:2] == ("OutOfReach", f"the key vault '{reference.key_vault}' does not answer")
+    assert "capture: frozen" not in world.hook.seen
+    assert "OutOfReach" in {line.code for line in world.engine.outlook(item.vm_uuid).failures}
+    world.key_vaults.unreachable.clear()
+    assert world.back_up(item).status is JobStatus.COMPLETED
 
 
 def test_secret_that_does_not_open_the_disk_fails_the_backup_and_not_the_restore(

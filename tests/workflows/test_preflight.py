@@ -6,6 +6,7 @@ import pytest
 
 from tests.catalog.records import ITEM, POINT, RESTORE_POINT
 from tests.fakes.fabric import BLOCK, FakeFabric
+from tests.fakes.key_vaults import OutOfReach
 from tests.fakes.repository import StoreUnreachable
 from tests.workflows.world import LIMITS, World
 from vmkeep.base.errors import VmkeepError
@@ -119,14 +120,23 @@ def test_outlook_fails_for_every_rule_that_fails_a_backup(world: World, rule: pr
     item = world.protect(disks={"vda": BLOCK, **{f"vd{n}": 1025 * BLOCK for n in range(33)}})
     world.catalog.update_item(item.id, state=ProtectionState.PROTECTION_STOPPED)
     world.fabric.encrypt(item.vm_uuid, "vda", "nobody knows where it is")
-    world.fabric.encrypt(item.vm_uuid, "vd0", "secret", KeyReference("closed", "key"))
+    closed, silent = KeyReference("closed", "key"), KeyReference("silent", "key")
+    world.fabric.encrypt(item.vm_uuid, "vd0", "secret", closed)
+    world.fabric.encrypt(item.vm_uuid, "vd1", "secret", silent)
     world.key_vaults.missing["closed"] = ["keys get"]
+    world.key_vaults.unreachable.add("silent")
     for number in range(18):
         point = replace(POINT, id=f"{item.id}-{number}", item_id=item.id)
         world.catalog.put_recovery_point(point)
     item = world.catalog.get_item(item.id)
-    rights = {"closed": world.key_vaults.find_rights("closed")}
-    given = preflight.Facts(item, world.fabric.get_machine(item.vm_uuid), 18, LIMITS, rights=rights)
+    given = preflight.Facts(
+        item,
+        world.fabric.get_machine(item.vm_uuid),
+        18,
+        LIMITS,
+        rights={closed: world.key_vaults.find_rights(closed)},
+        key_errors=(OutOfReach(key_vault="silent"),),
+    )
     error = rule(given)
     assert error
     assert error.code in {line.code for line in world.engine.outlook(item.vm_uuid).failures}

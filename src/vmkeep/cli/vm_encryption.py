@@ -41,13 +41,22 @@ def _print(machine: Json, output: Output) -> None:
     epilog=example(
         "vmkeep vm encryption set web01 --disk-encryption-keyvault kv1 --secret web01-disk",
         "vmkeep vm encryption set web01 --disk-encryption-keyvault kv1 --secret data-disk --disk vdb",
+        "vmkeep vm encryption set web01 --secret https://kv1.vault.azure.net/secrets/web01-disk",
     ),
 )
 def set_keys(
     context: typer.Context,
     name: NameArgument,
-    key_vault: Annotated[str, typer.Option("--disk-encryption-keyvault", help="Name of the key vault.")],
-    secret: Annotated[str, typer.Option(help="Name of the secret whose value is the disk's passphrase.")],
+    secret: Annotated[
+        str, typer.Option(help="Name of the secret whose value is the disk's passphrase, or its URL.")
+    ],
+    key_vault: Annotated[
+        str,
+        typer.Option(
+            "--disk-encryption-keyvault",
+            help="Name of the key vault, or the URL of one elsewhere; not needed when the secret is named by its URL.",
+        ),
+    ] = "",
     disks: Annotated[
         list[str] | None,
         typer.Option("--disk", help="Name of a disk, once for each; default: all encrypted."),

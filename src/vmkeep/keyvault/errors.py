@@ -281,6 +281,33 @@ class EncryptionKeyUnusable(VmkeepError):
 
 
 @dataclass(eq=False)
+class SecretRefused(VmkeepError):
+    """A key vault elsewhere does not permit what a backup needs of a secret."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "the key vault does not let backups use the secret {e.key}: {e.why}"
+    remedy = (
+        "Give the backup service the secret permissions get, list and backup there. "
+        "Permissions just granted may take a moment to hold."
+    )
+    key: str
+    why: str
+
+
+@dataclass(eq=False)
+class SecretUnusable(VmkeepError):
+    """A secret of a key vault elsewhere is not there, is disabled, or is none that opens a disk."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "the secret {e.key} cannot be had: {e.why}"
+    remedy = (
+        "See it there: az keyvault secret show --id {e.key}. Enable or recover it, or write its name right."
+    )
+    key: str
+    why: str
+
+
+@dataclass(eq=False)
 class KeyVaultUnreachable(VmkeepError):
     """A key vault elsewhere does not answer, or does not let us log in."""
 

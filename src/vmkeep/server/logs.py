@@ -10,7 +10,7 @@ from vmkeep.base.recent_log import RecentLog
 
 _FORMATS = {"auto", "console", "json"}
 _LEVELS = {"debug", "info", "warning", "error"}
-_NOISY = ("uvicorn.access", "dbos", "alembic.runtime.migration")
+_NOISY = ("azure", "uvicorn.access", "dbos", "alembic.runtime.migration")
 
 
 def start_logging(log_format: str, level: str) -> None:

@@ -1,5 +1,6 @@
 """Picks the implementations: SQLite, a local keyring, this host's libvirt, DBOS."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -10,6 +11,7 @@ from vmkeep.base.errors import InvalidValue
 from vmkeep.base.units import GIB
 from vmkeep.catalog import Catalog
 from vmkeep.keyvault.azure_keys import AzureKeys
+from vmkeep.keyvault.azure_secrets import AzureSecrets
 from vmkeep.keyvault.data_keyring import DataKeyring
 from vmkeep.keyvault.database import Database
 from vmkeep.keyvault.errors import MasterKeyMissing
@@ -18,7 +20,7 @@ from vmkeep.keyvault.local_keyring import LocalKeyring
 from vmkeep.keyvault.master_key import read_passphrase
 from vmkeep.keyvault.own_keys import OwnKeys
 from vmkeep.model.collection import CollectionPlace
-from vmkeep.server.disk_key_vaults import DiskKeyVaults
+from vmkeep.server.disk_key_vaults import DiskKeyVaults, OwnDiskKeys
 from vmkeep.server.host import open_host
 from vmkeep.server.identity import ensure_installation
 from vmkeep.server.parts import Parts
@@ -56,7 +58,10 @@ def assemble(settings: Settings, state_dir: Path, clock: Clock) -> Iterator[Part
             catalog,
             fabric,
             repositories,
-            DiskKeyVaults(key_vaults),
+            DiskKeyVaults(
+                own=OwnDiskKeys(key_vaults),
+                elsewhere=AzureSecrets(os.environ.get("AZURE_CLIENT_ID", "none")),
+            ),
             clock,
             dbos_url=f"sqlite:///{state_dir}/workflows.db",
             limits=limits,

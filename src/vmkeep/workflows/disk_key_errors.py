@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from vmkeep.base.errors import Retry, VmkeepError
+from vmkeep.model.disk_key import KeyReference
 
 
 @dataclass(eq=False)
@@ -28,7 +29,7 @@ class KeyVaultPermissionsMissing(VmkeepError):
     text = "Backup doesn't have sufficient permissions to the key vault for backup of encrypted VMs."
     remedy = (
         "On the key vault '{e.key_vault}', the backup service '{e.identity}' lacks {e.lacking} (VM '{e.vm}'). Grant them: "
-        "vmkeep keyvault set-policy --name {e.key_vault} --object-id {e.identity} {e.options}. "
+        "{e.grant}. "
         "Permissions just granted may take a moment to hold: if they have been, try again a little later."
     )
     vm: str
@@ -36,19 +37,13 @@ class KeyVaultPermissionsMissing(VmkeepError):
     identity: str
     missing: list[str]
     """Kind and right of each, such as `secrets get`."""
-    wanted: list[str]
-    """What to grant, in the same words: what it has already included, for granting replaces the rights of a kind."""
+    grant: str
+    """The command that grants them in that key vault."""
 
     @property
     def lacking(self) -> str:
         """The missing permissions as part of a sentence."""
         return ", ".join(self.missing)
-
-    @property
-    def options(self) -> str:
-        """The command line's options that grant them."""
-        named = (one.split() for one in self.wanted)
-        return " ".join(f"--{kind.removesuffix('s')}-permissions {right}" for kind, right in named)
 
 
 @dataclass(eq=False)
@@ -67,3 +62,19 @@ class DiskKeyUnavailable(VmkeepError):
     secret: str
     why: str
     advice_there: str = ""
+
+
+def key_trouble(vm: str, disk: str, key: KeyReference, error: VmkeepError) -> VmkeepError:
+    """Return what an error of a key vault means for a disk: one that passes by itself says enough as it is."""
+    if error.retry is Retry.LATER:
+        return error
+    made = DiskKeyUnavailable(
+        vm=vm,
+        disk=disk,
+        key_vault=key.key_vault,
+        secret=key.secret,
+        why=str(error),
+        advice_there=error.advice,
+    )
+    made.__cause__ = error
+    return made

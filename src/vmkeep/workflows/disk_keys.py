@@ -10,7 +10,7 @@ from vmkeep.model.disk_key import CarriedKey, DiskKeys
 from vmkeep.model.disk_selection import is_selected
 from vmkeep.model.machine import Disk
 from vmkeep.model.protection import ProtectedItem
-from vmkeep.workflows.disk_key_errors import DiskKeyNotNamed, DiskKeyUnavailable
+from vmkeep.workflows.disk_key_errors import DiskKeyNotNamed, key_trouble
 from vmkeep.workflows.pillars import Pillars
 
 log = structlog.get_logger()
@@ -25,7 +25,7 @@ class FetchedKeys:
 
 
 def fetch_keys(pillars: Pillars, item: ProtectedItem, point_id: str) -> FetchedKeys:
-    """Ask the key vaults for the keys of an item's encrypted disks; raises DiskKeyNotNamed, DiskKeyUnavailable."""
+    """Ask the key vaults for the keys of an item's encrypted disks; raises DiskKeyNotNamed, and as `key_trouble`."""
     disks = pillars.fabric.get_machine(item.vm_uuid).disks
     selected = [disk for disk in disks if is_selected(item.disk_selection, disk.name, disk.lun)]
     keys, carried = {}, []
@@ -41,14 +41,7 @@ def _fetch(pillars: Pillars, item: ProtectedItem, point_id: str, disk: Disk) -> 
     try:
         found = pillars.key_vaults.fetch(disk.key)
     except VmkeepError as error:
-        raise DiskKeyUnavailable(
-            vm=item.vm_name,
-            disk=disk.name,
-            key_vault=disk.key.key_vault,
-            secret=disk.key.secret,
-            why=str(error),
-            advice_there=error.advice,
-        ) from error
+        raise key_trouble(item.vm_name, disk.name, disk.key, error) from error
     vault = pillars.catalog.get_vault_by_id(item.vault_id)
     sealed = pillars.repositories.seal(
         vault, found.passphrase.encode(), context=_context(item.vault_id, point_id, disk.name)

@@ -159,7 +159,7 @@ def _jobs(subject: Look) -> Iterator[OutlookLine]:
 
 
 _DISK_RULES = (preflight.disks_are_not_too_large, preflight.disks_are_not_too_many)
-_KEY_RULES = (preflight.disk_keys_are_named, preflight.key_vaults_permit)
+_KEY_RULES = (preflight.disk_keys_are_named, preflight.key_vaults_permit, preflight.key_vaults_answer)
 _VIEWS: tuple[Callable[[Look], Iterator[OutlookLine]], ...] = (
     _protection,
     _disks,

@@ -267,13 +267,11 @@ class RepositoryPort(Protocol):
 class KeyVaultPort(Protocol):
     """The key vaults, as the backup service may use them."""
 
-    @property
-    def identity(self) -> str:
-        """The object id by which access policies know the backup service."""
-        ...
+    def find_rights(self, reference: KeyReference) -> KeyVaultRights | None:
+        """Return which rights a backup that needs this secret lacks; None when there is no such key vault.
 
-    def find_rights(self, key_vault: str) -> KeyVaultRights | None:
-        """Return which rights backups of encrypted VMs lack; None when there is no such key vault."""
+        Takes a minute or two at most; raises as the key vault does when it does not answer.
+        """
         ...
 
     def fetch(self, reference: KeyReference) -> FoundKey:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from vmkeep.base.errors import VmkeepError
-from vmkeep.model.disk_key import KeyVaultRights
+from vmkeep.model.disk_key import KeyReference, KeyVaultRights
 from vmkeep.model.disk_selection import is_selected
 from vmkeep.model.lock import Lock
 from vmkeep.model.machine import Disk, VirtualMachine
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint
 from vmkeep.model.retention import plan_expiry
-from vmkeep.workflows.disk_key_errors import DiskKeyNotNamed, KeyVaultPermissionsMissing
+from vmkeep.workflows.disk_key_errors import DiskKeyNotNamed, KeyVaultPermissionsMissing, key_trouble
 from vmkeep.workflows.errors import (
     LimitCause,
     NotActivelyProtected,
@@ -40,10 +40,10 @@ class Facts:
     limits: Limits
     locks: tuple[Lock, ...] = ()
     """Those that keep restore points from being deleted."""
-    rights: Mapping[str, KeyVaultRights | None] = field(default_factory=dict)
-    """By key vault of an encrypted disk; None: it is not there."""
-    identity: str = ""
-    """The backup service, as the key vaults know it."""
+    rights: Mapping[KeyReference, KeyVaultRights | None] = field(default_factory=dict)
+    """By the secret of an encrypted disk; None: its key vault is not there."""
+    key_errors: tuple[VmkeepError, ...] = ()
+    """What keeps key vaults from saying which rights there are."""
     expired: int = 0
     """Restore points that are too old and still there."""
 
@@ -86,16 +86,21 @@ def disk_keys_are_named(facts: Facts) -> DiskKeyNotNamed | None:
 
 def key_vaults_permit(facts: Facts) -> KeyVaultPermissionsMissing | None:
     """No key vault of an encrypted disk that keeps the service out."""
-    for key_vault, rights in facts.rights.items():
+    for reference, rights in facts.rights.items():
         if rights and rights.missing:
             return KeyVaultPermissionsMissing(
                 vm=facts.machine.name,
-                key_vault=key_vault,
-                identity=facts.identity,
+                key_vault=reference.key_vault,
+                identity=rights.identity,
                 missing=list(rights.missing),
-                wanted=list(rights.wanted),
+                grant=rights.grant,
             )
     return None
+
+
+def key_vaults_answer(facts: Facts) -> VmkeepError | None:
+    """No key vault elsewhere that is out of reach, or whose secret is not there."""
+    return facts.key_errors[0] if facts.key_errors else None
 
 
 def restore_points_are_not_too_many(facts: Facts) -> RestorePointLimitReached | None:
@@ -119,6 +124,7 @@ RULES: tuple[Rule, ...] = (
     disks_are_not_too_many,
     disk_keys_are_named,
     key_vaults_permit,
+    key_vaults_answer,
     restore_points_are_not_too_many,
 )
 
@@ -126,11 +132,12 @@ RULES: tuple[Rule, ...] = (
 def gather(pillars: Pillars, item: ProtectedItem) -> Facts:
     """Look at everything the rules need; raises ProtectedVmGone."""
     machine = _get_machine(pillars, item)
+    rights, key_errors = _ask_key_vaults(pillars, item, machine)
     return Facts(
         item=item,
         machine=machine,
-        rights=_find_rights(pillars, item, machine),
-        identity=pillars.key_vaults.identity,
+        rights=rights,
+        key_errors=tuple(key_errors),
         restore_points=count_restore_points(pillars, item.vm_uuid),
         limits=pillars.limits,
         locks=tuple(locks_on_restore_points(pillars, item)),
@@ -147,15 +154,20 @@ def _get_machine(pillars: Pillars, item: ProtectedItem) -> VirtualMachine:
         raise ProtectedVmGone(vm=item.vm_name, vm_uuid=item.vm_uuid) from error
 
 
-def _find_rights(
+def _ask_key_vaults(
     pillars: Pillars, item: ProtectedItem, machine: VirtualMachine
-) -> dict[str, KeyVaultRights | None]:
-    keys = [
-        disk.key.key_vault
-        for disk in machine.disks
-        if disk.encrypted and disk.key and is_selected(item.disk_selection, disk.name, disk.lun)
-    ]
-    return {key_vault: pillars.key_vaults.find_rights(key_vault) for key_vault in dict.fromkeys(keys)}
+) -> tuple[dict[KeyReference, KeyVaultRights | None], list[VmkeepError]]:
+    """Return the rights on each secret that is needed, and what the key vaults say that cannot tell."""
+    rights, errors = dict[KeyReference, KeyVaultRights | None](), list[VmkeepError]()
+    for disk in machine.disks:
+        needed = disk.encrypted and is_selected(item.disk_selection, disk.name, disk.lun)
+        if not needed or disk.key is None or disk.key in rights:
+            continue
+        try:
+            rights[disk.key] = pillars.key_vaults.find_rights(disk.key)
+        except VmkeepError as error:
+            errors.append(key_trouble(machine.name, disk.name, disk.key, error))
+    return rights, errors
 
 
 def _count_expired(pillars: Pillars, item: ProtectedItem) -> int:

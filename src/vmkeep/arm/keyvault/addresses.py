@@ -44,11 +44,15 @@ def key_url(connection: HTTPConnection, key: KeyId) -> str:
 def read_key_url(here: Service, connection: HTTPConnection, url: str) -> KeyId:
     """Read a key's id as clients know it; raises InvalidValue. What is below a name of ours is our own key vault."""
     key = KeyId.parse(url)
-    found = split_host(key.place.removeprefix("https://"))
+    own = find_own_key_vault(here, connection, key.place)
+    return key if own is None else KeyId.own(own, key.name, key.version)
+
+
+def find_own_key_vault(here: Service, connection: HTTPConnection, url: str) -> str | None:
+    """Return the name of our own key vault that is reached by a URL; None when it is elsewhere."""
+    found = split_host(url.removeprefix("https://"))
     ours = {suffix_of(connection.base_url.netloc), *(suffix_of(netloc) for netloc in here.netlocs)}
-    if found is None or f"vault.{found[1]}" not in ours:
-        return key
-    return KeyId.own(found[0], key.name, key.version)
+    return found[0] if found and f"vault.{found[1]}" in ours else None
 
 
 def _named(host: str) -> str:

@@ -101,7 +101,9 @@ def _key_and_secret(here: Service, point: RecoveryPoint) -> Json | None:
     if not point.disk_keys:
         return None
     key = point.disk_keys[0]
-    url = f"https://{key.reference.key_vault}.{suffix_of(next(iter(here.netlocs), 'localhost'))}"
+    url = key.reference.key_vault
+    if not key.reference.is_elsewhere:
+        url = f"https://{url}.{suffix_of(next(iter(here.netlocs), 'localhost'))}"
     return {
         "bekDetails": {
             "secretUrl": f"{url}/secrets/{key.reference.secret}/{key.version}",
