@@ -11,6 +11,7 @@ from tests.keyvault.conftest import scene
 from tests.keyvault.scenes import EVERYTHING, ME, NOTHING, Scene
 from vmkeep.base.errors import Retry, VmkeepError
 from vmkeep.keyvault.azure_secrets import AzureSecrets
+from vmkeep.keyvault.errors import RightsNotOurs
 from vmkeep.keyvault.key_vaults import KeyVaults
 from vmkeep.keyvault.rights import BACKUP_SERVICE, AccessPolicy
 from vmkeep.keyvault.secret_entries import Secrets
@@ -77,6 +78,12 @@ class Unasked:
     def fetch(self, reference: KeyReference) -> NoReturn:
         raise AssertionError(reference)
 
+    def grant(self, reference: KeyReference) -> NoReturn:
+        raise AssertionError(reference)
+
+    def grant_key(self, key: str) -> NoReturn:
+        raise AssertionError(key)
+
 
 def test_every_missing_right_is_named_with_the_identity_and_the_command_that_grants_it(place: Place) -> None:
     place.keep("secret")
@@ -92,6 +99,19 @@ def test_every_missing_right_is_named_with_the_identity_and_the_command_that_gra
                     f"vmkeep keyvault set-policy --name kv1 --object-id {place.identity} "
                 )
                 assert all(f"--secret-permissions {right}" in found.grant for right in NEEDED)
+
+
+def test_rights_are_granted_or_the_owner_is_told_how(place: Place) -> None:
+    place.keep("secret")
+    place.permit(("get",))
+    if place.reference.is_elsewhere:
+        with pytest.raises(RightsNotOurs, match="which is not its own") as refused:
+            place.port.grant(place.reference)
+        assert "--secret-permissions backup" in refused.value.advice
+        assert missing_rights(place) == ("secrets list", "secrets backup")
+    else:
+        place.port.grant(place.reference)
+        assert missing_rights(place) == ()
 
 
 def test_newest_version_is_fetched_and_so_is_one_put_back_from_its_own_backup(place: Place) -> None:

@@ -44,6 +44,13 @@ class FakeKeyVaults:
         missing = self.missing[reference.key_vault]
         return KeyVaultRights("backup-service", tuple(missing), grant=f"grant {', '.join(missing)}")
 
+    def grant(self, reference: KeyReference) -> None:
+        self._reach(reference)
+        self.missing[reference.key_vault].clear()
+
+    def grant_key(self, key: str) -> None:
+        self.missing[key].clear()
+
     def fetch(self, reference: KeyReference) -> FoundKey:
         self._reach(reference)
         if reference not in self.secrets:

@@ -28,16 +28,17 @@ class Mend(StrEnum):
     REMOVE_LOCKS = "remove-locks"
     CLEAN_COLLECTION = "clean-collection"
     STOP_JOB = "stop-job"
+    GRANT_RIGHTS = "grant-rights"
 
     @property
     def is_safe(self) -> bool:
         """Whether it takes nothing away that somebody may have meant: only such are carried out without being asked for."""
-        return self not in {Mend.THAW, Mend.REMOVE_LOCKS, Mend.STOP_JOB}
+        return self not in {Mend.THAW, Mend.REMOVE_LOCKS, Mend.STOP_JOB, Mend.GRANT_RIGHTS}
 
     @property
     def in_guest(self) -> bool:
         """Whether it is carried out in the guest, rather than on our own side."""
-        return self not in {Mend.REMOVE_LOCKS, Mend.CLEAN_COLLECTION, Mend.STOP_JOB}
+        return self not in {Mend.REMOVE_LOCKS, Mend.CLEAN_COLLECTION, Mend.STOP_JOB, Mend.GRANT_RIGHTS}
 
 
 @dataclass(frozen=True, slots=True)

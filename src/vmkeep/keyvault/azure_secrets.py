@@ -7,7 +7,7 @@ from typing import Any
 from azure.keyvault.secrets import SecretClient
 
 from vmkeep.keyvault.elsewhere import Credential, Login, translated
-from vmkeep.keyvault.errors import SecretRefused, SecretUnusable
+from vmkeep.keyvault.errors import RightsNotOurs, SecretRefused, SecretUnusable
 from vmkeep.model.disk_key import FoundKey, KeyReference, KeyVaultRights
 
 _AZURE = (".vault.azure.net", ".vault.azure.cn", ".vault.usgovcloudapi.net")
@@ -59,6 +59,14 @@ class AzureSecrets:
             if not (found.value and blob):
                 raise SecretUnusable(key=reference.url, why="it has no value")
             return FoundKey(str(found.properties.version), found.value, blob)
+
+    def grant(self, reference: KeyReference) -> None:
+        """Raise RightsNotOurs: the owner of that key vault grants rights there."""
+        raise RightsNotOurs(key_vault=reference.key_vault, grant=self._say_how_to_grant(reference))
+
+    def grant_key(self, key: str) -> None:
+        """Raise RightsNotOurs likewise."""
+        raise RightsNotOurs(key_vault=key, grant="az keyvault set-policy")
 
     def _open(self, reference: KeyReference) -> SecretClient:
         with _translated(reference):

@@ -325,3 +325,14 @@ class WrappedKeyDamaged(VmkeepError):
     text = "the key of {e.context} is damaged or belongs to another vault"
     remedy = "Put back the catalog from its backup."
     context: str
+
+
+@dataclass(eq=False)
+class RightsNotOurs(VmkeepError):
+    """Rights on a key vault elsewhere are granted there."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "vmkeep cannot grant rights on {e.key_vault}, which is not its own"
+    remedy = "Its owner runs: {e.grant}."
+    key_vault: str
+    grant: str

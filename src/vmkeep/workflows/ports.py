@@ -274,6 +274,14 @@ class KeyVaultPort(Protocol):
         """
         ...
 
+    def grant(self, reference: KeyReference) -> None:
+        """Give backups the rights that `find_rights` misses; raises RightsNotOurs for a key vault elsewhere."""
+        ...
+
+    def grant_key(self, key: str) -> None:
+        """Give backups the rights that they need on the key that opens a vault; raises RightsNotOurs likewise."""
+        ...
+
     def fetch(self, reference: KeyReference) -> FoundKey:
         """Return the newest version of a secret; raises as the key vault does."""
         ...

@@ -16,6 +16,7 @@ from vmkeep.workflows.doctor import diagnose, find_last_ended_backup
 from vmkeep.workflows.errors import NothingToApply, RemedyNeedsConsent, name_locks
 from vmkeep.workflows.journal import DIAGNOSIS_QUEUE, SCHEDULED_QUEUE, Arguments, Journal, Json
 from vmkeep.workflows.pillars import Pillars
+from vmkeep.workflows.preflight import check_key, gather
 from vmkeep.workflows.restore_point_locks import locks_on_restore_points
 from vmkeep.workflows.upkeep import EXPIRE
 
@@ -48,6 +49,7 @@ class Remedies:
             Mend.REMOVE_LOCKS: self._remove_locks,
             Mend.CLEAN_COLLECTION: self._clean_collection,
             Mend.STOP_JOB: self._stop_job,
+            Mend.GRANT_RIGHTS: self._grant_rights,
         }
         journal.register(MEND, self._mend_by_policy)
         journal.register(REMEDY_BACKUP, self._back_up)
@@ -155,6 +157,8 @@ class Remedies:
             return (
                 f"stop job {', '.join(job.id for job in self._running_jobs(item)) or 'that has ended by now'}"
             )
+        if mend is Mend.GRANT_RIGHTS:
+            return "give the backup service the rights that it lacks on the key vault"
         return "thaw the guest's file systems, whoever froze them"
 
     def _remove_locks(self, item: ProtectedItem) -> str:
@@ -174,6 +178,22 @@ class Remedies:
         for job in jobs:
             self._catalog.request_cancel(job.id)
         return f"asked to stop: {', '.join(job.id for job in jobs) or 'nothing, the other job has ended'}"
+
+    def _grant_rights(self, item: ProtectedItem) -> str:
+        granted = []
+        for reference, rights in gather(self._pillars, item).rights.items():
+            if rights is not None and rights.missing:
+                self._pillars.key_vaults.grant(reference)
+                granted.append(f"{', '.join(rights.missing)} on key vault {reference.key_vault}")
+        try:
+            check_key(self._pillars, item)
+        except VmkeepError as error:
+            key = str(error.facts().get("key", ""))
+            if not key:
+                raise
+            self._pillars.key_vaults.grant_key(key)
+            granted.append(f"the use of key {key}")
+        return f"granted {'; '.join(granted) or 'nothing: all rights are there'}"
 
     def _running_jobs(self, item: ProtectedItem) -> list[Job]:
         return [

@@ -44,11 +44,6 @@ def revoke_vault_key(scene: Scene) -> None:
     ask("keyvault", "delete-policy", "--name", "kv1", "--backup-service")
 
 
-def give_vault_key_back(scene: Scene) -> None:
-    """Give the backups their rights again."""
-    scene.service.ask("keyvault", "set-policy", "--name", "kv1", "--backup-service")
-
-
 def add_huge_disk(scene: Scene) -> None:
     """Plug in a sparse disk of 5 TB."""
     path = scene.lab.new_folder("huge") / "huge.raw"
@@ -108,7 +103,7 @@ DRILLS = (
         "K1",
         ("UserErrorCMKMissingMangedIdentityPermissionOnKeyVault",),
         revoke_vault_key,
-        give_vault_key_back,
+        remedy=Remedy.APPLY,
     ),
     Drill("R1 lock and 18 points", "R1", (LIMIT,), lock_and_fill, remedy=Remedy.APPLY),
     Drill("R2 18 points in an hour", "R2", (LIMIT,), fill_only, remedy=Remedy.APPLY),

@@ -98,6 +98,7 @@ LEAVES = (
             "UserErrorCMKMissingMangedIdentityPermissionOnKeyVault",
             "EncryptionKeyUnusable",
         ),
+        Mend.GRANT_RIGHTS,
     ),
 )
 
