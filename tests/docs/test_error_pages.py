@@ -18,6 +18,7 @@ from vmkeep.cli.reference import commands
 from vmkeep.diagnosis.cause import Answer, ByCodes, Cause
 from vmkeep.diagnosis.evidence import Seen
 from vmkeep.diagnosis.leaves import windows
+from vmkeep.diagnosis.steps import steps_for
 from vmkeep.diagnosis.tree import TREE
 from vmkeep.fabric import encryption_errors, extension_errors, script_errors
 from vmkeep.fabric import errors as fabric_errors
@@ -194,6 +195,14 @@ def test_page_of_a_cause_says_whether_vmkeep_mends_it_and_asks_before(cause: Cau
     assert ("`--yes`" in page) == (cause.mend is not None and not cause.mend.is_safe)
     for part in ("- **Proven**", "- **Refuted**", "## By hand", "## What to do"):
         assert part in page
+
+
+@pytest.mark.parametrize("distribution", ["Debian", "Ubuntu", "Fedora", "openSUSE", "another"])
+def test_page_of_a_cause_has_the_commands_that_the_doctor_prints(distribution: str) -> None:
+    for cause, page in cause_pages().items():
+        for step in steps_for(cause, distribution):
+            for command in step.partition("  #")[0].split("; "):
+                assert command in page.text, (cause, command)
 
 
 @pytest.mark.parametrize("page", sorted(ERRORS.rglob("*.md")), ids=lambda page: page.name)
