@@ -26,7 +26,12 @@ from vmkeep.model.outlook import Outlook, OutlookLine
 from vmkeep.model.protection import ProtectedItem, ProtectionState, RecoveryPoint, Tier, Vault
 from vmkeep.model.restore_point import PointDisk, Warned
 from vmkeep.workflows.agreement import HostReport
-from vmkeep.workflows.errors import NotActivelyProtected, NothingToApply, OnlyCopyInCollection
+from vmkeep.workflows.errors import (
+    NotActivelyProtected,
+    NothingToApply,
+    OnlyCopyInCollection,
+    RemedyNeedsConsent,
+)
 
 GIB = 2**30
 
@@ -244,10 +249,12 @@ class FakeEngine:
             at=at,
         )
 
-    def apply_remedy(self, vm_uuid: str) -> Diagnosis:
+    def apply_remedy(self, vm_uuid: str, *, consent: bool) -> Diagnosis:
         found = self.diagnose(vm_uuid)
         if found.cause is None or found.cause.mend is None:
             raise NothingToApply(vm=found.vm_name, verdict=found.verdict)
+        if not found.cause.mend.is_safe and not consent:
+            raise RemedyNeedsConsent(found.vm_name, found.verdict, would="take something away")
         self.seen = self.seen_when_mended
         return found
 

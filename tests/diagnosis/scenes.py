@@ -13,10 +13,14 @@ HEALTHY: dict[Fact, str] = {
     HostFact.GUEST_AGENT: "answers",
     HostFact.OBSTACLES: "none",
     HostFact.LOCKS: "0",
+    HostFact.CPU_PRESSURE: "5",
+    HostFact.MEMORY_PRESSURE: "0",
     GuestFact.AGENT_UNIT: "walinuxagent",
     GuestFact.AGENT_ENABLED: "enabled",
     GuestFact.AGENT_ACTIVE: "active",
     GuestFact.AGENT_PROCESS: "SS",
+    GuestFact.EXTENSION_PROCESS: "none",
+    GuestFact.AGENT_FOLDER: "exec",
     GuestFact.PYTHON: "works",
     GuestFact.EXTENSIONS_ENABLED: "y",
     GuestFact.ROOT_FREE_KIB: "500000",
@@ -28,6 +32,7 @@ HEALTHY: dict[Fact, str] = {
     GuestFact.BACKUP_CONF: "none",
     GuestFact.DISTRIBUTION: "Debian GNU/Linux 12",
     JobFact.CODES: "none",
+    JobFact.EXIT_CODE: "none",
 }
 SILENT: dict[Fact, str] = {**HEALTHY, HostFact.AGENT_HEARD: "silent"}
 STOPPED: dict[Fact, str] = {
@@ -51,7 +56,7 @@ SCENES: dict[str, dict[Fact, str]] = {
     "D1": {**HEALTHY, HostFact.OBSTACLES: "UserErrorUnsupportedDiskSize"},
     "R1": {**HEALTHY, HostFact.OBSTACLES: LIMIT, HostFact.LOCKS: "1"},
     "R2": {**HEALTHY, HostFact.OBSTACLES: LIMIT},
-    "V3": {**HEALTHY, HostFact.OBSTACLES: "HostStorageFull"},
+    "V3": {**HEALTHY, JobFact.CODES: "HostStorageFull"},
     "J1": {**HEALTHY, JobFact.CODES: "UserErrorBackupOperationInProgress"},
     "K1": {**HEALTHY, HostFact.OBSTACLES: "UserErrorKeyvaultPermissionsNotConfigured"},
     "N3": {**SILENT, GuestFact.WIRE_CONNECT: "timeout"},
@@ -69,5 +74,11 @@ SCENES: dict[str, dict[Fact, str]] = {
     "F2": {**HEALTHY, JobFact.CODES: "UserErrorFsFreezeTimeout"},
     "F3": {**HEALTHY, JobFact.CODES: "Pre-ScriptTimeout"},
     "N4": {**HEALTHY, JobFact.CODES: "ExtensionSnapshotFailedNoNetwork"},
+    "X2": {
+        **HEALTHY,
+        JobFact.CODES: "ExtensionOperationFailedForManagedDisks",
+        JobFact.EXIT_CODE: "137",
+    },
     "X1": {**HEALTHY, JobFact.CODES: "ExtensionStuckInDeletionState"},
+    "V2": {**HEALTHY, JobFact.CODES: "GuestAgentSnapshotTaskStatusError", HostFact.CPU_PRESSURE: "95"},
 }

@@ -141,6 +141,11 @@ class RunningService:
         """Back a VM up and return the job."""
         return self.job("protection", "backup-now", "--vm", vm, *options)
 
+    def verdict(self, job: JobSeen, *, limit_s: float = 90) -> str:
+        """Return the verdict that the doctor notes on an unwell job by itself."""
+        look = lambda: self.job("job", "show", job.id).facts.get("Verdict", "")  # noqa: E731
+        return wait_for(look, f"a verdict on job {job.id}", limit_s=limit_s)
+
     def refusal(self, *args: str) -> str:
         """Run one command that must fail with an explanation; return the explanation."""
         answer = self.run(*args)

@@ -76,6 +76,7 @@ def test_encrypted_guest_is_backed_up_by_permission_and_restored_without_its_key
     assert refused.message.startswith(MESSAGE)
     assert "On the key vault 'kv1'" in refused.message
     assert "secrets backup" in refused.message
+    assert service.verdict(refused).startswith("proven K1")
     assert service.points(guest.name) == []
 
     service.ask("keyvault", "set-policy", "--name", "kv1", "--backup-service", *PERMISSIONS)

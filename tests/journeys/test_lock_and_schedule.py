@@ -66,6 +66,7 @@ def fills_until_the_limit(service: RunningService, guest: Guest) -> None:
     assert (failed.status, failed.error) == LIMIT_REACHED
     assert "The Restore Point collection max limit has reached." in failed.message
     assert "CanNotDelete lock 'keep'" in failed.message
+    assert service.verdict(failed).startswith("proven R1")
     assert len(restore_points(service)) == LIMIT
 
 

@@ -69,7 +69,11 @@ def test_disk_that_is_left_out_may_have_any_size() -> None:
 
 def test_all_broken_rules_are_told() -> None:
     found = refusals(facts(GIB, GIB, 5120 * GIB, restore_points=18))
-    assert found == ["UserErrorUnsupportedDiskSize", "TooManyDisks", "UserErrorRpCollectionLimitReached"]
+    assert found == [
+        "UserErrorUnsupportedDiskSize",
+        "UserErrorBcmUnsupportedDiskCount",
+        "UserErrorRpCollectionLimitReached",
+    ]
     assert refusals(facts(GIB, GIB, 5120 * GIB, selection=WITHOUT_DATA)) == []
 
 

@@ -27,6 +27,7 @@ LIMITS = Limits(
     upkeep_pause_s=0.1,
     upkeep_look_s=0.05,
     schedule_look="* * * * * *",
+    remedy_look_s=0.05,
 )
 
 

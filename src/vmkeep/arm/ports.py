@@ -127,8 +127,11 @@ class EnginePort(Protocol):
         """Return what is wrong with a VM's backups, proven or not; changes nothing."""
         ...
 
-    def apply_remedy(self, vm_uuid: str) -> Diagnosis:
-        """Carry the proven cause's remedy out; return the diagnosis it was for; raises NothingToApply."""
+    def apply_remedy(self, vm_uuid: str, *, consent: bool) -> Diagnosis:
+        """Carry the proven cause's remedy out; return the diagnosis it was for.
+
+        Raises NothingToApply, and RemedyNeedsConsent without `consent`.
+        """
         ...
 
     def stop(self, job_id: str) -> Job:

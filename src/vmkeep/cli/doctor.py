@@ -10,9 +10,10 @@ from vmkeep.cli.commands import example
 from vmkeep.cli.connection import connect
 from vmkeep.cli.evidence import print_evidence
 from vmkeep.cli.job_report import follow
-from vmkeep.cli.options import Output, OutputOption, VmOption
+from vmkeep.cli.options import Output, OutputOption, VmOption, YesOption
 from vmkeep.cli.printing import print_facts, print_json
 from vmkeep.client.backup import Backup
+from vmkeep.client.errors import ClientError
 from vmkeep.client.session import Json
 
 EPILOG = example(
@@ -20,7 +21,8 @@ EPILOG = example(
     "vmkeep doctor --vm web01 --apply",
     "vmkeep doctor --vm web01 --collect /tmp",
 )
-FLIP_LIMIT_S = 120
+FLIP_LIMIT_S = 180
+_NEEDS_CONSENT = "RemedyNeedsConsent"
 
 
 def doctor(
@@ -32,6 +34,7 @@ def doctor(
             "--apply", help="Carry out the proven cause's remedy, look again, and back up when it helped."
         ),
     ] = False,
+    yes: YesOption = False,
     collect: Annotated[
         Path | None,
         typer.Option(
@@ -46,7 +49,7 @@ def doctor(
         collect_logs(backup, vm, collect, output)
         return
     if apply:
-        _apply(backup, vm, output)
+        _apply(backup, vm, output, yes=yes)
         return
     found = backup.diagnose(vm)
     _print(found, output)
@@ -54,8 +57,8 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _apply(backup: Backup, vm: str, output: Output) -> None:
-    mended = backup.apply_remedy(vm)["cause"]
+def _apply(backup: Backup, vm: str, output: Output, *, yes: bool) -> None:
+    mended = _consented(backup, vm, yes=yes)["cause"]
     typer.echo(f"Applied the remedy for {mended['id']}: {mended['title']}. Looking again …", err=True)
     found = backup.diagnose_until(vm, mended["id"], limit_s=FLIP_LIMIT_S)
     if mended["id"] in found["refuted"]:
@@ -69,6 +72,16 @@ def _apply(backup: Backup, vm: str, output: Output) -> None:
     follow(backup, vault, backup.backup_now(item, None), output, wait=True)
 
 
+def _consented(backup: Backup, vm: str, *, yes: bool) -> Json:
+    try:
+        return backup.apply_remedy(vm, consent=yes)
+    except ClientError as error:
+        if error.service_code != _NEEDS_CONSENT:
+            raise
+        typer.confirm(f"{error}. Shall it?", abort=True)
+        return backup.apply_remedy(vm, consent=True)
+
+
 def _print(found: Json, output: Output) -> None:
     if output is Output.JSON:
         print_json(found)
@@ -77,6 +90,7 @@ def _print(found: Json, output: Output) -> None:
         ("VM", found["vmName"]),
         ("Verdict", found["verdict"]),
         ("Remedy", found["remedy"]),
+        *[("In the guest", step) for step in found["steps"]],
         ("", f"vmkeep does it: vmkeep doctor --vm {found['vmName']} --apply" if found["canApply"] else ""),
         *[("Holds as well", f"{one['id']}: {one['title']}") for one in found["supposed"]],
         ("Refuted", ", ".join(found["refuted"])),

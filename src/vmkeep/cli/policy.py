@@ -2,6 +2,7 @@
 
 import json
 from calendar import day_abbr
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,14 @@ app = group("Make, change and preview backup policies.")
 
 _KINDS = ("daily", "weekly", "monthly", "yearly")
 
+
+class AutoRemedy(StrEnum):
+    """What is mended by itself."""
+
+    OFF = "off"
+    SAFE = "safe"
+
+
 NameArgument = Annotated[str, typer.Argument(help="Name of the policy.")]
 FileOption = Annotated[
     Path | None,
@@ -49,6 +58,13 @@ InstantOption = Annotated[int | None, typer.Option("--instant-days", help="Days 
 DaysOption = Annotated[int | None, typer.Option("--days", help="Days that every point is kept.")]
 WeeksOption = Annotated[int | None, typer.Option("--weeks", help="Weeks that a weekly point is kept.")]
 MonthsOption = Annotated[int | None, typer.Option("--months", help="Months that a monthly point is kept.")]
+AutoRemedyOption = Annotated[
+    AutoRemedy | None,
+    typer.Option(
+        "--auto-remedy",
+        help="safe: a proven cause of a bad backup is mended by itself when that takes nothing away; default off.",
+    ),
+]
 YearsOption = Annotated[int | None, typer.Option("--years", help="Years that a yearly point is kept.")]
 
 
@@ -80,6 +96,7 @@ _COLUMNS: list[Column] = [
     ("Time zone", lambda policy: policy["properties"].get("timeZone", "UTC")),
     ("Instant tier", lambda policy: f"{policy['properties']['instantRpRetentionRangeInDays']} days"),
     ("Kept", _kept),
+    ("Auto remedy", lambda policy: (policy["properties"].get("vmkeep") or {}).get("autoRemedy", "off")),
     ("VMs", lambda policy: str(policy["properties"]["protectedItemsCount"])),
 ]
 
@@ -127,6 +144,7 @@ def create(
     weeks: WeeksOption = None,
     months: MonthsOption = None,
     years: YearsOption = None,
+    auto_remedy: AutoRemedyOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Make a policy: what is not said is as in DefaultPolicy, and weekly backups are kept 12 weeks."""
@@ -137,12 +155,17 @@ def create(
     base = _read(policy) if policy else _find(backup, found, "DefaultPolicy")["properties"]
     weeks = weeks or (12 if on else None)
     wishes = PolicyWishes(
-        at, every, lasting, tuple(on or ()), time_zone, instant_days, days, weeks, months, years
+        at, every, lasting, tuple(on or ()), time_zone, instant_days, days, weeks, months, years, auto_remedy
     )
     _print_policy(backup.put_policy(found, name, wishes.apply(base)), output)
 
 
-@app.command("set", epilog=example("vmkeep policy set nightly --at 03:00 --years 7"))
+@app.command(
+    "set",
+    epilog=example(
+        "vmkeep policy set nightly --at 03:00 --years 7", "vmkeep policy set nightly --auto-remedy safe"
+    ),
+)
 def set_policy(
     context: typer.Context,
     name: NameArgument,
@@ -158,6 +181,7 @@ def set_policy(
     weeks: WeeksOption = None,
     months: MonthsOption = None,
     years: YearsOption = None,
+    auto_remedy: AutoRemedyOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Change a policy; its VMs follow from their next backup on, their points at the next expiry."""
@@ -166,7 +190,7 @@ def set_policy(
     present = _find(backup, found, name)
     base = _read(policy) if policy else present["properties"]
     wishes = PolicyWishes(
-        at, every, lasting, tuple(on or ()), time_zone, instant_days, days, weeks, months, years
+        at, every, lasting, tuple(on or ()), time_zone, instant_days, days, weeks, months, years, auto_remedy
     )
     _print_policy(backup.put_policy(found, present["name"], wishes.apply(base)), output)
 

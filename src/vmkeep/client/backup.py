@@ -175,20 +175,26 @@ class Backup:
         """Return what is wrong with a VM's backups, proven or not; changes nothing."""
         return self.session.post(f"{self._machine_id(vm)}/vmkeepDiagnose", long=True)
 
-    def apply_remedy(self, vm: str) -> Json:
-        """Have the proven cause's remedy carried out; returns the diagnosis it was for."""
-        return self.session.post(f"{self._machine_id(vm)}/vmkeepApplyRemedy", long=True)
+    def apply_remedy(self, vm: str, *, consent: bool) -> Json:
+        """Have the proven cause's remedy carried out; returns the diagnosis it was for.
+
+        Raises ClientError with RemedyNeedsConsent for one that takes something away, unless there is `consent`.
+        """
+        path = f"{self._machine_id(vm)}/vmkeepApplyRemedy"
+        return self.session.post(path, {"consent": consent}, long=True)
 
     def diagnose_until(self, vm: str, gone: str, *, limit_s: float) -> Json:
         """Look again and again until the cause `gone` is refuted, or `limit_s` is over; return the last diagnosis.
 
-        A cause that only the last backup's record proves is not looked at again: only another backup can refute it.
+        A cause that only the last backup's record proves is not looked at again: only another backup can refute it. An
+        agent that starts is waited for.
         """
         end = self.session.clock.monotonic() + limit_s
         while True:
             found = self.diagnose(vm)
-            told = found["cause"] and found["cause"]["id"] == gone and found["cause"]["recorded"]
-            if gone in found["refuted"] or told or self.session.clock.monotonic() > end:
+            cause = found["cause"]
+            is_gone = cause["recorded"] if cause else gone in found["refuted"]
+            if (is_gone and not found["agentStarts"]) or self.session.clock.monotonic() > end:
                 return found
             self.session.clock.sleep(2)
 

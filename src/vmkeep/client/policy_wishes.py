@@ -25,10 +25,14 @@ class PolicyWishes:
     weeks: int | None = None
     months: int | None = None
     years: int | None = None
+    auto_remedy: str | None = None
+    """`safe`: safe remedies are carried out by themselves; `off`."""
 
     def apply(self, properties: Json) -> Json:
         """Return a policy's properties with the wishes fulfilled."""
         changed = {**properties, "retentionPolicy": self._retention(dict(properties["retentionPolicy"]))}
+        if self.auto_remedy is not None:
+            changed["vmkeep"] = {"autoRemedy": self.auto_remedy}
         if self.time_zone is not None:
             changed["timeZone"] = self.time_zone
         if self.instant_days is not None:

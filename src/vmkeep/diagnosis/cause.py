@@ -16,7 +16,7 @@ class Answer(StrEnum):
 
 
 class Mend(StrEnum):
-    """A remedy that vmkeep can carry out itself, in the guest, when asked."""
+    """A remedy that vmkeep can carry out itself."""
 
     START_AGENT = "start-agent"
     RESTART_AGENT = "restart-agent"
@@ -24,6 +24,20 @@ class Mend(StrEnum):
     RENEW_LEASE = "renew-lease"
     REPAIR_SETTINGS = "repair-settings"
     REMOVE_EXTENSION = "remove-extension"
+    THAW = "thaw"
+    REMOVE_LOCKS = "remove-locks"
+    CLEAN_COLLECTION = "clean-collection"
+    STOP_JOB = "stop-job"
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether it takes nothing away that somebody may have meant: only such are carried out without being asked for."""
+        return self not in {Mend.THAW, Mend.REMOVE_LOCKS, Mend.STOP_JOB}
+
+    @property
+    def in_guest(self) -> bool:
+        """Whether it is carried out in the guest, rather than on our own side."""
+        return self not in {Mend.REMOVE_LOCKS, Mend.CLEAN_COLLECTION, Mend.STOP_JOB}
 
 
 @dataclass(frozen=True, slots=True)

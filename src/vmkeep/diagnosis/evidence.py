@@ -32,6 +32,10 @@ class HostFact(StrEnum):
     """qemu-guest-agent: `answers` or `silent`."""
     OBSTACLES = "obstacles"
     """Codes a backup would be refused with now, separated by spaces; `none`."""
+    CPU_PRESSURE = "cpu-pressure"
+    """Percent of the last five minutes in which something on this host waited for a CPU."""
+    MEMORY_PRESSURE = "memory-pressure"
+    """Percent of the last five minutes in which all that was to run waited for memory."""
     LOCKS = "locks"
     """How many locks hold the VM's restore points."""
 
@@ -46,11 +50,15 @@ class GuestFact(StrEnum):
     """As systemctl says: `active`, `inactive`, `failed`, `activating`."""
     AGENT_PROCESS = "agent-process"
     """Letters of the agent's process states, such as `SS` or `TS`; `none`."""
+    EXTENSION_PROCESS = "extension-process"
+    """The same of the snapshot extension's processes; `none` while it has nothing to do."""
     PYTHON = "python"
     """`works`, or `broken`: the agent's modules cannot be loaded."""
     EXTENSIONS_ENABLED = "extensions-enabled"
     ROOT_FREE_KIB = "root-free-kib"
     ROOT_MODE = "root-mode"
+    AGENT_FOLDER = "agent-folder"
+    """How the file system of /var/lib/waagent is mounted: `exec` or `noexec`."""
     ADDRESS = "address"
     """`yes` when some interface has an IPv4 address; `none`."""
     FABRIC_ROUTE = "fabric-route"
@@ -80,6 +88,8 @@ class JobFact(StrEnum):
 
     CODES = "codes"
     """Codes of its error and its warnings, separated by spaces; `none`."""
+    EXIT_CODE = "exit-code"
+    """What the extension's command ended with, as the guest's agent told: a number, below 0 a signal; `none`."""
 
 
 Fact = HostFact | GuestFact | OfflineFact | JobFact

@@ -9,6 +9,5 @@ TREE: tuple[Cause, ...] = (
     *network.LEAVES,
     *agent.LEAVES,
     *extension.LEAVES,
-    *extension.LATE_LEAVES,
     *host.LATE_LEAVES,
 )

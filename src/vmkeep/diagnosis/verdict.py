@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from vmkeep.diagnosis.cause import Answer, Cause, Reading
-from vmkeep.diagnosis.evidence import Evidence, JobFact, Seen, Vantage
+from vmkeep.diagnosis.evidence import Evidence, GuestFact, HostFact, JobFact, Seen, Vantage
+from vmkeep.diagnosis.steps import steps_for
 
 
 class Outcome(StrEnum):
@@ -50,6 +51,27 @@ class Diagnosis:
         return bool(facts) and all(isinstance(fact, JobFact) for fact in facts)
 
     @property
+    def steps(self) -> tuple[str, ...]:
+        """Commands for a person to run in the guest, for its distribution; none where the remedy says it all."""
+        distribution = Seen(self.evidence).value(GuestFact.DISTRIBUTION)
+        return steps_for(self.cause.id, distribution) if self.cause else ()
+
+    @property
+    def agent_starts(self) -> bool:
+        """Whether the agent runs and is not heard yet: just after a start that is not its fault."""
+        seen = Seen(self.evidence)
+        runs = seen.value(GuestFact.AGENT_PROCESS) not in {None, "none"}
+        return runs and seen.value(HostFact.AGENT_HEARD) == "silent"
+
+    def is_settled(self, cause_id: str) -> bool:
+        """Return whether, after its remedy, a cause is gone, and a backup can tell whether that helped.
+
+        A cause of the record alone only a backup can refute; an agent that starts is waited for.
+        """
+        gone = cause_id in self.refuted if self.cause is None else self.recorded
+        return gone and not self.agent_starts
+
+    @property
     def verdict(self) -> str:
         """The diagnosis as one sentence."""
         if self.cause is not None:
@@ -70,8 +92,10 @@ class Diagnosis:
             "verdict": self.verdict,
             "cause": cause and {"id": cause.id, "title": cause.title, "recorded": self.recorded},
             "remedy": cause.remedy if cause else "",
+            "steps": list(self.steps),
             "canApply": bool(cause and cause.mend),
             "supposed": [{"id": one.id, "title": one.title} for one in self.supposed],
+            "agentStarts": self.agent_starts,
             "refuted": list(self.refuted),
             "remaining": [
                 {"id": one.id, "title": one.title, "missing": one.missing} for one in self.remaining

@@ -40,7 +40,7 @@ class ExtensionNotRun(ExtensionFailed):
     @property
     def cure(self) -> str:  # type: ignore[override] # what is one sentence elsewhere depends on the exit code here
         """What to do about this exit code."""
-        found = re.search(r"[Nn]on-zero exit code: (\d+)", self.said)
+        found = re.search(r"[Nn]on-zero exit code: (-?\d+)", self.said)
         return _CURES.get(int(found.group(1)) if found else 0, _REINSTALL)
 
 
@@ -48,12 +48,16 @@ _REINSTALL = (
     "Files of the extension are missing or damaged: see what deletes them (a virus scanner?), remove "
     "/var/lib/waagent/*VMSnapshotLinux-9.* in the guest and restart the agent: it installs the extension again."
 )
+_KILLED = (
+    "Something killed it: see the guest's kernel log for the out-of-memory killer, then the virus scanner."
+)
 _CURES = {
     72: "Install Python 3.6 or newer in the guest.",
     74: "Free space on the guest's root file system, or mount it writable.",
     120: "Free space on the guest's root file system: the extension could not even write a line.",
     126: "Something forbids to run it: a noexec mount of /var/lib, AppArmor or SELinux. Exclude /var/lib/waagent.",
-    137: "Something killed it: see the guest's kernel log for the out-of-memory killer, then the virus scanner.",
+    137: _KILLED,
+    -9: _KILLED,
 }
 
 

@@ -22,6 +22,8 @@ _MOST_SAID = 300
 ANSWER_LIMIT = 64 * KIB
 """Characters of an answer; a longer one is refused unread."""
 LOOK_S = 0.2
+_FROZEN = "agent is in frozen state"
+"""What qemu-guest-agent says of nearly every command between fsfreeze-freeze and fsfreeze-thaw."""
 
 _SILENT = {
     getattr(libvirt, name, None)
@@ -71,17 +73,18 @@ def run_script(
 ) -> str:
     """Run a shell script in the guest and return what it printed.
 
-    A script that has not ended within `limit_s` is left behind. Raises GuestAgentSilent, and GuestAgentRefused also for
-    one that fails when it `must_succeed`.
+    A script that has not ended within `limit_s` is left behind. While a backup's freeze lasts, qemu-guest-agent refuses
+    both to start one and to tell of it; it is asked again. Raises GuestAgentSilent, and GuestAgentRefused also for a
+    script that fails when it `must_succeed`.
     """
     end = clock.monotonic() + limit_s
     arguments = {"path": "/bin/sh", "arg": ["-c", script], "capture-output": True}
-    started = _command(domain, "guest-exec", arguments, timeout_s=COMMAND_TIMEOUT_S)
+    started = _command_unfrozen(domain, "guest-exec", arguments, end=end, clock=clock)
     pid = started.get("pid") if isinstance(started, dict) else None
     if not isinstance(pid, int):
         raise GuestAgentRefused(domain.name(), "guest-exec", "an answer without a process id")
     while clock.monotonic() < end:
-        status = _command(domain, "guest-exec-status", {"pid": pid}, timeout_s=COMMAND_TIMEOUT_S)
+        status = _command_unfrozen(domain, "guest-exec-status", {"pid": pid}, end=end, clock=clock)
         if not isinstance(status, dict):
             break
         if status.get("exited") is True:
@@ -91,6 +94,18 @@ def run_script(
             return _printed(status)
         clock.sleep(LOOK_S)
     raise GuestAgentSilent(domain.name(), "guest-exec", f"a script did not end within {limit_s:g} s")
+
+
+def _command_unfrozen(
+    domain: Domain, command: str, arguments: dict[str, object], *, end: float, clock: Clock
+) -> Any:  # the guest's JSON
+    while True:
+        try:
+            return _command(domain, command, arguments, timeout_s=COMMAND_TIMEOUT_S)
+        except GuestAgentRefused as error:
+            if _FROZEN not in str(error) or clock.monotonic() >= end:
+                raise
+        clock.sleep(LOOK_S)
 
 
 def _printed(status: dict[str, Any]) -> str:  # the guest's JSON

@@ -14,38 +14,8 @@ LIMIT_S = 60
 
 SCRIPT = r"""
 export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
-unit=none
-for name in walinuxagent waagent; do
-  state=$(systemctl show -p LoadState --value $name.service 2>/dev/null)
-  case $state in loaded|masked) unit=$name; break;; esac
-done
-echo agent-unit=$unit
-if [ $unit != none ]; then
-  echo agent-enabled=$(systemctl show -p UnitFileState --value $unit.service)
-  echo agent-active=$(systemctl show -p ActiveState --value $unit.service)
-fi
-states=
-for entry in /proc/[0-9]*; do
-  case $(readlink $entry/exe) in *python*) ;; *) continue;; esac
-  line=$(tr '\0' ' ' 2>/dev/null <$entry/cmdline) || continue
-  case $line in *waagent*-daemon*|*-run-exthandlers*)
-    states=$states$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' $entry/status);; esac
-done
-echo agent-process=${states:-none}
-if python3 -c 'import azurelinuxagent.common.version' 2>/dev/null; then echo python=works; else echo python=broken; fi
-if [ -r /etc/waagent.conf ]; then
-  value=$(sed -n 's/^[[:space:]]*Extensions.Enabled[[:space:]]*=[[:space:]]*\([yn]\).*/\1/p' /etc/waagent.conf | tail -n 1)
-  echo extensions-enabled=${value:-y}
-fi
-echo root-free-kib=$(df -Pk / | awk 'NR == 2 {print $4}')
-echo root-mode=$(awk '$2 == "/" {mode = $4} END {print substr(mode, 1, 2)}' /proc/mounts)
-if ip -4 -o addr show scope global | grep -q inet; then echo address=yes; else echo address=none; fi
-if grep -qi 10813FA8 /proc/net/route || grep -qs 'unknown-245' /var/lib/dhcp/dhclient*.leases; then
-  echo fabric-route=yes
-else
-  echo fabric-route=none
-fi
-if command -v bash >/dev/null && command -v timeout >/dev/null; then
+connect() {
+  command -v bash >/dev/null && command -v timeout >/dev/null || return
   said=$(timeout 3 bash -c 'exec 3<>/dev/tcp/168.63.129.16/80' 2>&1)
   code=$?
   case $code:$said in
@@ -54,6 +24,44 @@ if command -v bash >/dev/null && command -v timeout >/dev/null; then
     *refused*) echo wire-connect=refused;;
     *) echo wire-connect=unreachable;;
   esac
+}
+connect &
+unit=none
+for name in walinuxagent waagent; do
+  shown=$(systemctl show -p LoadState -p UnitFileState -p ActiveState $name.service 2>/dev/null)
+  case $shown in *LoadState=loaded*|*LoadState=masked*) unit=$name; break;; esac
+done
+echo agent-unit=$unit
+if [ $unit != none ]; then
+  echo "$shown" | sed -n 's/^UnitFileState=/agent-enabled=/p; s/^ActiveState=/agent-active=/p'
+fi
+states=
+ours=
+for pid in $(ls -l /proc/[0-9]*/exe 2>/dev/null | sed -n 's|.* /proc/\([0-9]*\)/exe -> .*python.*|\1|p'); do
+  line=$(tr '\0' ' ' 2>/dev/null </proc/$pid/cmdline) || continue
+  state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' /proc/$pid/status)
+  case $line in
+    *VMSnapshotLinux*) ours=$ours$state;;
+    *waagent*-daemon*|*-run-exthandlers*) states=$states$state;; esac
+done
+echo agent-process=${states:-none}
+echo extension-process=${ours:-none}
+if python3 -c 'import azurelinuxagent.common.version' 2>/dev/null; then echo python=works; else echo python=broken; fi
+if [ -r /etc/waagent.conf ]; then
+  value=$(sed -n 's/^[[:space:]]*Extensions.Enabled[[:space:]]*=[[:space:]]*\([yn]\).*/\1/p' /etc/waagent.conf | tail -n 1)
+  echo extensions-enabled=${value:-y}
+fi
+echo root-free-kib=$(df -Pk / | awk 'NR == 2 {print $4}')
+echo root-mode=$(awk '$2 == "/" {mode = $4} END {print substr(mode, 1, 2)}' /proc/mounts)
+case ,$(findmnt -n -o OPTIONS -T /var/lib/waagent), in
+  *,noexec,*) echo agent-folder=noexec;;
+  *,rw,*|*,ro,*) echo agent-folder=exec;;
+esac
+if ip -4 -o addr show up scope global | grep -q inet; then echo address=yes; else echo address=none; fi
+if grep -qi 10813FA8 /proc/net/route || grep -qs 'unknown-245' /var/lib/dhcp/dhclient*.leases; then
+  echo fabric-route=yes
+else
+  echo fabric-route=none
 fi
 if [ -e /etc/azure/vmbackup.conf ]; then
   case $(head -c 2 /etc/azure/vmbackup.conf | od -An -tx1 | tr -d ' ') in
@@ -64,6 +72,7 @@ else
   echo backup-conf=none
 fi
 echo distribution=$(. /etc/os-release; echo "$PRETTY_NAME")
+wait
 echo clock=$(date +%s)
 """
 
@@ -73,10 +82,12 @@ _FORMS: dict[GuestFact, re.Pattern[str]] = {
     GuestFact.AGENT_ENABLED: re.compile(r"[a-z-]{1,20}"),
     GuestFact.AGENT_ACTIVE: re.compile(r"[a-z-]{1,20}"),
     GuestFact.AGENT_PROCESS: re.compile(r"none|[A-Za-z]{1,20}"),
+    GuestFact.EXTENSION_PROCESS: re.compile(r"none|[A-Za-z]{1,20}"),
     GuestFact.PYTHON: re.compile(r"works|broken"),
     GuestFact.EXTENSIONS_ENABLED: re.compile(r"y|n"),
     GuestFact.ROOT_FREE_KIB: re.compile(r"[0-9]{1,15}"),
     GuestFact.ROOT_MODE: re.compile(r"ro|rw"),
+    GuestFact.AGENT_FOLDER: re.compile(r"exec|noexec"),
     GuestFact.ADDRESS: re.compile(r"yes|none"),
     GuestFact.FABRIC_ROUTE: re.compile(r"yes|none"),
     GuestFact.WIRE_CONNECT: re.compile(r"ok|timeout|refused|unreachable"),

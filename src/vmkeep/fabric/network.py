@@ -197,6 +197,11 @@ def _ip(*arguments: str) -> None:
         raise HypervisorRefused(f"run ip {' '.join(arguments)}", done.stderr.strip())
 
 
+def has_wire_address() -> bool:
+    """Return whether this host has the wire server's address on whatever interface; nothing is sent."""
+    return any(one.address == WIRE_SERVER for found in psutil.net_if_addrs().values() for one in found)
+
+
 def _free_subnet() -> ipaddress.IPv4Network:
     """Return the first of our subnets that no interface of this host is in."""
     addresses = [

@@ -13,7 +13,8 @@ from vmkeep.fabric.domain_xml import attribute, parse
 from vmkeep.fabric.errors import GuestAgentRefused, GuestAgentSilent
 from vmkeep.fabric.host import Domain, Host, translated
 from vmkeep.fabric.inventory import machine_state
-from vmkeep.fabric.network import Networks
+from vmkeep.fabric.network import Networks, has_wire_address
+from vmkeep.fabric.pressure import read_pressure
 from vmkeep.fabric.wire.report import READY_WITHIN_S, AgentReport, Signal
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.model.machine import MachineState
@@ -56,6 +57,7 @@ class Observer:
         domain = self.host.get_domain(vm_uuid)
         state = machine_state(domain)
         evidence = [self._note(HostFact.VM_STATE, state, "libvirt")]
+        evidence += [self._note(fact, value, "kernel of this host") for fact, value in read_pressure()]
         evidence += self._wire_side(domain)
         if state is MachineState.RUNNING:
             evidence += self._guest_side(domain)
@@ -68,6 +70,9 @@ class Observer:
         """
         domain = self.host.get_domain(vm_uuid)
         log.info("fabric.guest.mend", vm=domain.name(), mend=mend)
+        if mend is Mend.THAW:
+            guest_agent.thaw(domain)
+            return
         guest_agent.run_script(
             domain, _SCRIPTS[mend], limit_s=MEND_LIMIT_S, clock=self.clock, must_succeed=True
         )
@@ -85,6 +90,8 @@ class Observer:
         bridges = [attached[name] for name in ours] or list(attached.values())
         down = [bridge for bridge in bridges if not self.wire.serves(bridge)]
         said = f"not serving on bridge {', '.join(down)}" if down else "serving"
+        if bridges and not has_wire_address():
+            said = "this host has lost 168.63.129.16"
         yield self._note(HostFact.WIRE_SERVER, said, "own service")
 
     def _guest_side(self, domain: Domain) -> Iterator[Evidence]:

@@ -56,6 +56,9 @@ class Vault:
     tags: dict[str, str] = field(default_factory=dict)
 
 
+AUTO_REMEDY_OFF, AUTO_REMEDY_SAFE = "off", "safe"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Schedule and retention, kept as the wire's JSON `properties`."""
@@ -68,6 +71,11 @@ class Policy:
     def instant_days(self) -> int:
         """Days a recovery point stays in the instant tier."""
         return int(self.properties.get("instantRpRetentionRangeInDays") or 2)
+
+    @property
+    def mends(self) -> bool:
+        """Whether safe remedies are carried out by themselves after a failed backup; Azure has nothing like it."""
+        return (self.properties.get("vmkeep") or {}).get("autoRemedy") == AUTO_REMEDY_SAFE
 
     @property
     def schedule(self) -> Schedule | None:

@@ -51,4 +51,9 @@ def _stop_on_signals(server: HttpsServer) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(
+        code
+    )  # a step that could not stop in time, such as a look at a silent guest, keeps no process alive

@@ -1,6 +1,7 @@
-"""The doctor: gathers evidence of one VM from everywhere, judges it, carries remedies out."""
+"""The doctor: gathers evidence of one VM from everywhere and judges it."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import structlog
@@ -12,8 +13,8 @@ from vmkeep.diagnosis.verdict import Diagnosis, judge
 from vmkeep.model.job import Job, JobOperation, JobStatus
 from vmkeep.model.outlook import Outlook
 from vmkeep.model.protection import ProtectedItem
-from vmkeep.workflows.errors import NothingToApply
-from vmkeep.workflows.journal import DIAGNOSIS_QUEUE, Arguments, Journal
+from vmkeep.workflows.errors import name_locks
+from vmkeep.workflows.journal import DIAGNOSIS_QUEUE, Arguments, Journal, Json
 from vmkeep.workflows.outlook import look
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.preflight import as_if_protected, gather
@@ -21,14 +22,26 @@ from vmkeep.workflows.preflight import as_if_protected, gather
 log = structlog.get_logger()
 
 DIAGNOSE = "diagnose"
+_EXIT_CODE = re.compile(r"exit code: (-?[0-9]{1,5})")
+"""In what the guest's agent says of a command that failed."""
 
 
 class Doctor:
     """The workflow that looks, in the background, for why a backup ended badly or with warnings."""
 
-    def __init__(self, pillars: Pillars, journal: Journal) -> None:
+    def __init__(
+        self,
+        pillars: Pillars,
+        journal: Journal,
+        *,
+        is_mendable: Callable[[Job, Diagnosis], bool],
+        mend: Callable[[str], None],
+    ) -> None:
+        """Give jobs whose diagnosis `is_mendable` to `mend`, by id."""
         self._pillars = pillars
         self._journal = journal
+        self._is_mendable = is_mendable
+        self._mend = mend
         journal.register(DIAGNOSE, self._diagnose)
 
     def send_for(self, job: Job) -> None:
@@ -38,21 +51,25 @@ class Doctor:
             self._journal.enqueue(f"{job.id}-diagnose", DIAGNOSE, {"job": job.id}, queue=DIAGNOSIS_QUEUE)
 
     def _diagnose(self, _workflow_id: str, arguments: Arguments) -> None:
-        self._journal.step("Diagnose", lambda: self._note_verdict(arguments["job"]))
+        job_id = arguments["job"]
+        if self._journal.step("Diagnose", lambda: self._note_verdict(job_id)):
+            self._mend(job_id)
 
-    def _note_verdict(self, job_id: str) -> None:
-        """Write the verdict into the job's record; whatever is in the way of it is logged only."""
+    def _note_verdict(self, job_id: str) -> Json:
+        """Write the verdict into the job's record, return whether to mend it; what is in the way is logged only."""
         try:
             job = self._pillars.catalog.get_job(job_id)
             found = diagnose(self._pillars, self._pillars.catalog.get_item(job.item_id).vm_uuid)
             self._pillars.catalog.put_diagnosis(job_id, found.at, found.to_json())
-            self._pillars.catalog.update_job(job_id, properties=_noted(found))
+            job = self._pillars.catalog.update_job(job_id, properties=_noted(found))
         except VmkeepError as error:
             log.warning("doctor.not_done", job=job_id, code=error.code, message=str(error))
         except Exception:  # a diagnosis must never harm what it looks at
             log.exception("doctor.broke", job=job_id)
         else:
             log.info("doctor.verdict", job=job_id, vm=found.vm_name, verdict=found.verdict)
+            return self._is_mendable(job, found)
+        return False
 
 
 def diagnose(pillars: Pillars, vm_uuid: str) -> Diagnosis:
@@ -62,39 +79,32 @@ def diagnose(pillars: Pillars, vm_uuid: str) -> Diagnosis:
     return judge(TREE, seen, vm_name=outlook.vm_name, at=pillars.clock.now())
 
 
-def apply_remedy(pillars: Pillars, vm_uuid: str) -> Diagnosis:
-    """Carry the proven cause's remedy out and return the diagnosis it was for. Raises NothingToApply."""
-    found = diagnose(pillars, vm_uuid)
-    if found.cause is None or found.cause.mend is None:
-        raise NothingToApply(vm=found.vm_name, verdict=found.verdict)
-    pillars.fabric.mend(vm_uuid, found.cause.mend)
-    job = _find_last_ended_backup(pillars, pillars.catalog.find_item_for_vm(vm_uuid))
-    if job is not None:
-        applied = f"{found.cause.mend} at {pillars.clock.now():%Y-%m-%d %H:%M:%S} UTC"
-        pillars.catalog.update_job(job.id, properties={"Remedy Applied": applied})
-    return found
-
-
 def _own_evidence(pillars: Pillars, vm_uuid: str, outlook: Outlook) -> Iterator[Evidence]:
     """Yield what the preflight rules and the catalog say."""
     now = pillars.clock.now()
     codes = " ".join(sorted({line.code for line in outlook.failures if line.code}))
     yield Evidence(HostFact.OBSTACLES, codes or "none", now, "preflight")
     item = pillars.catalog.find_item_for_vm(vm_uuid)
-    yield _record(_find_last_ended_backup(pillars, item), now)
+    yield from _record(find_last_ended_backup(pillars, item), now)
     subject = item or as_if_protected(pillars.fabric.get_machine(vm_uuid), now)
     locks = gather(pillars, subject).locks
-    yield Evidence(HostFact.LOCKS, str(len(locks)), now, "catalog")
+    source = f"catalog: {name_locks(locks)}" if locks else "catalog"
+    yield Evidence(HostFact.LOCKS, str(len(locks)), now, source)
 
 
-def _record(last: Job | None, now: datetime) -> Evidence:
+def _record(last: Job | None, now: datetime) -> Iterator[Evidence]:
     if last is None:
-        return Evidence(JobFact.CODES, "none", now, "catalog: no backup yet")
-    codes = [error.code for error in (*((last.error,) if last.error else ()), *last.warnings)]
-    return Evidence(JobFact.CODES, " ".join(codes) or "none", last.ended or now, f"job {last.id}")
+        yield Evidence(JobFact.CODES, "none", now, "catalog: no backup yet")
+        return
+    errors = (*((last.error,) if last.error else ()), *last.warnings)
+    at, source = last.ended or now, f"job {last.id}"
+    yield Evidence(JobFact.CODES, " ".join(error.code for error in errors) or "none", at, source)
+    found = (_EXIT_CODE.search(str(error.facts.get("said", ""))) for error in errors)
+    yield Evidence(JobFact.EXIT_CODE, next((one.group(1) for one in found if one), "none"), at, source)
 
 
-def _find_last_ended_backup(pillars: Pillars, item: ProtectedItem | None) -> Job | None:
+def find_last_ended_backup(pillars: Pillars, item: ProtectedItem | None) -> Job | None:
+    """Return the newest backup of an item that has ended, if there is one."""
     if item is None:
         return None
     jobs = pillars.catalog.list_jobs(item_id=item.id, operation=JobOperation.BACKUP)
@@ -105,6 +115,8 @@ def _noted(found: Diagnosis) -> dict[str, str]:
     used = {"Verdict": found.verdict}
     if found.cause is not None:
         used["Remedy"] = found.cause.remedy
+        if found.steps:
+            used["Remedy Steps"] = "; ".join(found.steps)
         facts = found.cause.read(Seen(found.evidence)).facts
         own = [one for one in found.evidence if one.fact in facts]
         used["Evidence"] = "; ".join(

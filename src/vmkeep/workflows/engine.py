@@ -37,6 +37,7 @@ from vmkeep.workflows.limits import Limits
 from vmkeep.workflows.outlook import look
 from vmkeep.workflows.pillars import Pillars
 from vmkeep.workflows.ports import FabricPort, KeyVaultPort, RepositoryPort
+from vmkeep.workflows.remedies import Remedies
 from vmkeep.workflows.restore import RestoreDisks, RestoreVm
 from vmkeep.workflows.scheduler import Scheduler
 from vmkeep.workflows.upkeep import DISCARD, EXPIRE, PRUNE, Upkeep, discard_unreferenced
@@ -105,7 +106,12 @@ class Engine:
         for name, workflow in workflows.items():
             self._journal.register(name, workflow)
         Upkeep(self._pillars, self._journal)
-        self._doctor = doctor.Doctor(self._pillars, self._journal)
+        self._remedies = Remedies(
+            self._pillars, self._journal, create_job=self._create_backup, backup=workflows["backup"]
+        )
+        self._doctor = doctor.Doctor(
+            self._pillars, self._journal, is_mendable=self._remedies.is_wanted, mend=self._remedies.start
+        )
         self.scheduler = Scheduler(
             self._pillars,
             self._journal,
@@ -247,9 +253,12 @@ class Engine:
         """Return what is wrong with a VM's backups, proven or not; changes nothing. Raises VmNotFound."""
         return doctor.diagnose(self._pillars, vm_uuid)
 
-    def apply_remedy(self, vm_uuid: str) -> Diagnosis:
-        """Carry the proven cause's remedy out; return the diagnosis it was for. Raises NothingToApply."""
-        return doctor.apply_remedy(self._pillars, vm_uuid)
+    def apply_remedy(self, vm_uuid: str, *, consent: bool) -> Diagnosis:
+        """Carry the proven cause's remedy out; return the diagnosis it was for.
+
+        Raises NothingToApply, and RemedyNeedsConsent without `consent`.
+        """
+        return self._remedies.apply(vm_uuid, consent=consent)
 
     def find_state(self, workflow_id: str) -> WorkflowState | None:
         """Return where a workflow stands, such as a job's; None when there is none of that id."""
@@ -319,6 +328,7 @@ class Engine:
             kind.after(run)
             self._follow_up(job, undone=undone)
             self._doctor.send_for(job)
+            self._remedies.note_outcome(job)
 
         return conduct
 

@@ -91,8 +91,9 @@ class UnsupportedDiskSize(VmkeepError):
 
 @dataclass(eq=False)
 class TooManyDisks(VmkeepError):
-    """The VM has more disks than can be captured at one instant."""
+    """The VM has more disks than can be captured at one instant. The code is Azure Backup's."""
 
+    code = "UserErrorBcmUnsupportedDiskCount"
     retry = Retry.AFTER_CHANGE
     text = "VM '{e.vm}' has {e.disks} disks to back up, the limit is {e.limit}"
     remedy = "Leave some out: vmkeep protection update-for-vm --vm {e.vm} --disk-list-setting exclude"
@@ -323,6 +324,18 @@ class NothingToApply(VmkeepError):
     remedy = "Do what the diagnosis says by hand: vmkeep doctor --vm {e.vm}."
     vm: str
     verdict: str
+
+
+@dataclass(eq=False)
+class RemedyNeedsConsent(VmkeepError):
+    """The remedy would take something away that somebody may have meant."""
+
+    retry = Retry.AFTER_CHANGE
+    text = "{e.verdict}; the remedy would {e.would}"
+    remedy = "Say so: vmkeep doctor --vm {e.vm} --apply --yes."
+    vm: str
+    verdict: str
+    would: str
 
 
 @dataclass(eq=False)

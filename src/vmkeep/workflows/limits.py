@@ -40,5 +40,7 @@ class Limits:
     """Pause before the first of these attempts; doubled for each one after."""
     upkeep_look_s: float = 1.0
     """How often the queue of merges and clean-ups is looked at."""
+    remedy_look_s: float = 5.0
+    """Pause before each look at whether an automatic remedy helped; the backup that proves it follows after 36 at most."""
     closing_s: float = 10.0
     """How long closing waits for running steps to reach a place where they can stop."""

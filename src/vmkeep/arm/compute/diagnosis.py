@@ -3,12 +3,19 @@
 from fastapi import APIRouter
 
 from vmkeep.arm.compute.machines import find_machine
-from vmkeep.arm.members import Json
+from vmkeep.arm.members import Body, Json
 from vmkeep.arm.names import MACHINES
 from vmkeep.arm.service import Here, MachineGroup
 
 router = APIRouter()
 _MACHINE = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{MACHINES}/{{vm_name}}"
+
+
+class RemedyBody(Body):
+    """What a client says of a remedy it asks for."""
+
+    consent: bool = False
+    """Also one that takes something away, such as a lock."""
 
 
 @router.post(f"{_MACHINE}/vmkeepDiagnose")
@@ -18,6 +25,6 @@ def diagnose(here: Here, group: MachineGroup, vm_name: str) -> Json:  # noqa: AR
 
 
 @router.post(f"{_MACHINE}/vmkeepApplyRemedy")
-def apply_remedy(here: Here, group: MachineGroup, vm_name: str) -> Json:  # noqa: ARG001 - checked
+def apply_remedy(here: Here, group: MachineGroup, vm_name: str, body: RemedyBody) -> Json:  # noqa: ARG001 - checked
     """Carry out the remedy of the proven cause; return the diagnosis it was for."""
-    return here.engine.apply_remedy(find_machine(here, vm_name).uuid).to_json()
+    return here.engine.apply_remedy(find_machine(here, vm_name).uuid, consent=body.consent).to_json()

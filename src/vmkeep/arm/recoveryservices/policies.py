@@ -12,7 +12,7 @@ from vmkeep.arm.recoveryservices.policy_body import read_policy
 from vmkeep.arm.recoveryservices.scope import VAULT, FilterText, TheVault
 from vmkeep.arm.service import Here, Service
 from vmkeep.catalog.errors import PolicyNotFound
-from vmkeep.model.protection import Policy, Vault
+from vmkeep.model.protection import AUTO_REMEDY_OFF, AUTO_REMEDY_SAFE, Policy, Vault
 
 router = APIRouter()
 POLICY = f"{VAULT}/backupPolicies/{{policy_name}}"
@@ -41,9 +41,17 @@ def get_policy(here: Here, vault: TheVault, policy_name: str) -> Json:
 @router.put(POLICY)
 def put_policy(here: Here, vault: TheVault, policy_name: str, body: PolicyBody) -> Json:
     """Make or replace a policy."""
-    policy = Policy(vault_id=vault.id, name=policy_name, properties=read_policy(body.properties))
+    properties = read_policy(body.properties)
+    properties.setdefault("vmkeep", _own_settings(here, vault, policy_name))
+    policy = Policy(vault_id=vault.id, name=policy_name, properties=properties)
     here.catalog.put_policy(policy)
     return show_policy(here, vault, policy)
+
+
+def _own_settings(here: Service, vault: Vault, name: str) -> Json:
+    """Return what Azure's clients do not know and so do not send back."""
+    present = [one for one in here.catalog.list_policies(vault.id) if one.name.lower() == name.lower()]
+    return {"autoRemedy": AUTO_REMEDY_SAFE if present and present[0].mends else AUTO_REMEDY_OFF}
 
 
 @router.delete(POLICY)

@@ -6,6 +6,7 @@ from vmkeep.arm.errors import BadRequestBody
 from vmkeep.arm.members import Json
 from vmkeep.model.errors import InvalidPolicy
 from vmkeep.model.policy_terms import check_terms
+from vmkeep.model.protection import AUTO_REMEDY_OFF, AUTO_REMEDY_SAFE
 
 _SPELLINGS = {
     "instantrpdetails": "instantRPDetails",
@@ -37,6 +38,9 @@ def read_policy(properties: Json) -> Json:
         raise BadRequestBody(why="properties.policyType must be V1 or V2")
     if days not in _DAYS[kind]:
         raise BadRequestBody(why=f"instantRpRetentionRangeInDays must be 1 to {_DAYS[kind][-1]} for {kind}")
+    own = tidy.get("vmkeep", {"autoRemedy": AUTO_REMEDY_OFF})
+    if not isinstance(own, dict) or own.get("autoRemedy") not in {AUTO_REMEDY_OFF, AUTO_REMEDY_SAFE}:
+        raise BadRequestBody(why="properties.vmkeep.autoRemedy must be off or safe")
     for name in ("schedulePolicy", "retentionPolicy"):
         if not isinstance(tidy.get(name), dict):
             raise BadRequestBody(why=f"properties.{name} is missing")

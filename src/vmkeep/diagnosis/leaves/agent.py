@@ -1,12 +1,18 @@
 """Causes in the Azure Linux agent and in what it stands on."""
 
-from vmkeep.diagnosis.cause import Cause, Mend, Reading, by, holds, refuted, unknown
-from vmkeep.diagnosis.evidence import Fact, GuestFact, HostFact, OfflineFact, Seen
+from vmkeep.diagnosis.cause import Answer, ByCodes, Cause, Mend, Reading, by, holds, refuted, unknown
+from vmkeep.diagnosis.evidence import Fact, GuestFact, HostFact, JobFact, OfflineFact, Seen
 from vmkeep.diagnosis.leaves.network import is_heard
 
 LEAST_FREE_KIB = 10 * 1024
 MOST_SKEW_S = 140 * 60
 """The snapshot extension refuses commands that are older."""
+_RAN = ByCodes.recorded(
+    "UserErrorFsFreezeFailed",
+    "UserErrorFsFreezeTimeout",
+    "UserErrorUnableToOpenMount",
+    "ExtensionSnapshotFailedNoNetwork",
+)
 _NO_GUEST = "the guest's own view: qemu-guest-agent does not answer"
 _NO_FILES = "the guest's files: neither qemu-guest-agent nor a restore point tells"
 
@@ -25,7 +31,7 @@ def _root_full(seen: Seen) -> Reading:
     if mode == "ro":
         return holds(GuestFact.ROOT_MODE)
     if free is None or mode is None:
-        return unknown(_NO_GUEST)
+        return _unless_it_ran(seen)
     return (
         holds(GuestFact.ROOT_FREE_KIB)
         if int(free) < LEAST_FREE_KIB
@@ -33,10 +39,15 @@ def _root_full(seen: Seen) -> Reading:
     )
 
 
+def _unless_it_ran(seen: Seen) -> Reading:
+    """Return what can be said without the guest: an extension that came as far as the freeze had room and time enough."""
+    return refuted(JobFact.CODES) if _RAN(seen).answer is Answer.HOLDS else unknown(_NO_GUEST)
+
+
 def _wrong_clock(seen: Seen) -> Reading:
     clock = seen.find(GuestFact.CLOCK)
     if clock is None:
-        return unknown(_NO_GUEST)
+        return _unless_it_ran(seen)
     skew_s = abs(int(clock.value) - clock.at.timestamp())
     return holds(GuestFact.CLOCK) if skew_s > MOST_SKEW_S else refuted(GuestFact.CLOCK)
 

@@ -1,15 +1,48 @@
 """Causes in the snapshot extension and in the freeze: what the extension said stands in the backup's record."""
 
-from vmkeep.diagnosis.cause import ByCodes, Cause, Mend, Reading, holds, not_observable
-from vmkeep.diagnosis.evidence import GuestFact, Seen
+from vmkeep.diagnosis.cause import Answer, ByCodes, Cause, Mend, Reading, by, holds, unknown
+from vmkeep.diagnosis.evidence import GuestFact, JobFact, Seen
 
 _WRONG_ENCODING = ByCodes.recorded("VMBackupLinuxExtensionConfFileWrongEncodingFormat")
+_NO_STATUS = ByCodes.recorded("GuestAgentSnapshotTaskStatusError")
+_FAILED = ByCodes.recorded(
+    "ExtensionOperationFailedForManagedDisks",
+    "ExtensionStuckInDeletionState",
+    "ExtensionInstallationFailure",
+    "ExtensionConfigParsingFailure",
+    "GuestAgentCertificateNotFound",
+)
+_KILLED = {"137", "-9"}
+"""Exit codes of a shell whose command was killed, and of a command that was."""
+_FORBIDDEN = "126"
 
 
 def _wrong_encoding(seen: Seen) -> Reading:
     if seen.value(GuestFact.BACKUP_CONF) == "utf-16":
         return holds(GuestFact.BACKUP_CONF)
     return _WRONG_ENCODING(seen)
+
+
+def _denied(seen: Seen) -> Reading:
+    said = _FAILED(seen)
+    if said.answer is not Answer.HOLDS:
+        return said
+    if seen.value(JobFact.EXIT_CODE) in _KILLED:
+        return holds(*said.facts, JobFact.EXIT_CODE)
+    missing = "how /var/lib/waagent is mounted, and denials in the guest's kernel log"
+    folder = by(seen, GuestFact.AGENT_FOLDER, lambda value: value == "noexec", missing)
+    if folder.answer is Answer.REFUTED and seen.value(JobFact.EXIT_CODE) == _FORBIDDEN:
+        return unknown("what forbids to run the extension: AppArmor or SELinux in the guest's kernel log")
+    return folder
+
+
+def _failed_or_stuck(seen: Seen) -> Reading:
+    """Return whether the extension said so, or stands still: waiting for a disk counts only after a task without an end."""
+    states = set(seen.value(GuestFact.EXTENSION_PROCESS) or "")
+    is_late = _NO_STATUS(seen).answer is Answer.HOLDS
+    if states & set("Tt") or ("D" in states and is_late):
+        return holds(GuestFact.EXTENSION_PROCESS, JobFact.CODES)
+    return _FAILED(seen)
 
 
 LEAVES = (
@@ -25,6 +58,7 @@ LEAVES = (
         "a file system cannot be frozen",
         "Unmount, fsck and mount the one that the job names again, or name it in MountsToSkip of /etc/azure/vmbackup.conf.",
         ByCodes.recorded("UserErrorFsFreezeFailed", "UserErrorUnableToOpenMount"),
+        Mend.THAW,
     ),
     Cause(
         "F2",
@@ -56,25 +90,16 @@ LEAVES = (
         ByCodes.recorded("ExtensionSnapshotFailedNoNetwork"),
     ),
     Cause(
-        "X1",
-        "the extension failed or is stuck",
-        "Remove its folder under /var/lib/waagent and restart the agent; the next backup installs it again.",
-        ByCodes.recorded(
-            "ExtensionOperationFailedForManagedDisks",
-            "ExtensionStuckInDeletionState",
-            "ExtensionInstallationFailure",
-            "ExtensionConfigParsingFailure",
-            "GuestAgentCertificateNotFound",
-        ),
-        Mend.REMOVE_EXTENSION,
-    ),
-)
-
-LATE_LEAVES = (
-    Cause(
         "X2",
         "something in the guest kills the extension or denies it",
         "Exempt /var/lib/waagent from anti-virus, SELinux or AppArmor denial, and from noexec.",
-        not_observable("denials in the guest's audit and kernel log"),
+        _denied,
+    ),
+    Cause(
+        "X1",
+        "the extension failed or is stuck",
+        "Remove its folder under /var/lib/waagent and restart the agent; the next backup installs it again.",
+        _failed_or_stuck,
+        Mend.REMOVE_EXTENSION,
     ),
 )

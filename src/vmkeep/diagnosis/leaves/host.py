@@ -1,9 +1,14 @@
 """Causes on our own side, and causes that the host alone can see. They are looked at first."""
 
-from vmkeep.diagnosis.cause import ByCodes, Cause, Reading, by, holds, not_observable, refuted, unknown
-from vmkeep.diagnosis.evidence import HostFact, Seen
+from vmkeep.diagnosis.cause import Answer, ByCodes, Cause, Mend, Reading, by, holds, refuted, unknown
+from vmkeep.diagnosis.evidence import HostFact, JobFact, Seen
 
 _LIMIT_REACHED = "UserErrorRpCollectionLimitReached"
+_LATE = ByCodes.recorded("UserErrorGuestAgentStatusUnavailable", "GuestAgentSnapshotTaskStatusError")
+PRESSURE_SPAN_S = 300
+"""What a figure of pressure is about."""
+_STARVED = {HostFact.CPU_PRESSURE: 80, HostFact.MEMORY_PRESSURE: 20}
+"""Percent from which a host counts as starved."""
 
 
 def _limit_with_locks(seen: Seen, *, locked: bool) -> Reading:
@@ -21,6 +26,20 @@ def _limit_with_locks(seen: Seen, *, locked: bool) -> Reading:
 def _wire_server(seen: Seen) -> Reading:
     missing = "whether our own wire server serves"
     return by(seen, HostFact.WIRE_SERVER, lambda value: value != "serving", missing)
+
+
+def _starved(seen: Seen) -> Reading:
+    """Return whether a late answer met a starved host; one that is not starved may have been, or starve this VM alone."""
+    late = _LATE(seen)
+    if late.answer is not Answer.HOLDS:
+        return late
+    ended = seen.find(JobFact.CODES)
+    for fact, least in _STARVED.items():
+        found = seen.find(fact)
+        is_of_then = found and ended and (found.at - ended.at).total_seconds() <= PRESSURE_SPAN_S
+        if found and is_of_then and int(found.value) >= least:
+            return holds(fact, *late.facts)
+    return unknown("CPU and memory pressure in the VM while the job ran")
 
 
 LEAVES = (
@@ -47,24 +66,27 @@ LEAVES = (
         "a lock keeps restore points from being cleaned up, and their limit is reached",
         "Remove the lock (vmkeep lock list, vmkeep lock delete), then back up once more to start the clean-up.",
         lambda seen: _limit_with_locks(seen, locked=True),
+        Mend.REMOVE_LOCKS,
     ),
     Cause(
         "R2",
         "too many backups in a few days: the limit of restore points is reached without any lock",
         "Keep instant restore points fewer days or back up less often; the next backup starts the clean-up.",
         lambda seen: _limit_with_locks(seen, locked=False),
+        Mend.CLEAN_COLLECTION,
     ),
     Cause(
         "V3",
         "the host's storage has no room for new layers",
         "Make room in the folder of the VM's disks, then back up again.",
-        ByCodes.now("HostStorageFull"),
+        ByCodes.recorded("HostStorageFull"),
     ),
     Cause(
         "J1",
         "another job of the VM is in progress",
         "Wait for it, or stop it: vmkeep job list --status InProgress, vmkeep job stop.",
         ByCodes.recorded("UserErrorBackupOperationInProgress"),
+        Mend.STOP_JOB,
     ),
     Cause(
         "K1",
@@ -84,6 +106,6 @@ LATE_LEAVES = (
         "V2",
         "the host or the VM is starved of CPU or memory",
         "Back up off-peak, or give the VM more.",
-        not_observable("CPU and memory pressure while the job ran"),
+        _starved,
     ),
 )

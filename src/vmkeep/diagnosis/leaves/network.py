@@ -24,6 +24,8 @@ def _no_lease(seen: Seen) -> Reading:
 def _no_route(seen: Seen) -> Reading:
     if seen.value(GuestFact.ADDRESS) == "none":
         return refuted(GuestFact.ADDRESS)
+    if seen.value(GuestFact.WIRE_CONNECT) == "ok":  # by a default route, say
+        return refuted(GuestFact.WIRE_CONNECT)
     return _by_guest(seen, GuestFact.FABRIC_ROUTE, "none")
 
 
