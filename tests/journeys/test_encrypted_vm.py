@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.arm.running import run_service
 from tests.fabric.encrypted_vm import PASSPHRASE, SECRET_UUID, define_secret
 from tests.journeys.service import RunningService
 from tests.lab.guest import Guest
@@ -23,22 +24,14 @@ PERMISSIONS = [
 
 
 @pytest.fixture
-def elsewhere(lab: Lab) -> Iterator[RunningService]:
-    """Another installation; its key vault `kv9` is a key vault elsewhere."""
+def there(lab: Lab) -> Iterator[Credentials]:
+    """How to log in to another installation, whose key vaults are elsewhere."""
     hosts = lab.new_folder("names") / "hosts"
     hosts.write_text("127.0.0.1 localhost kv9.vault.localhost\n")
     run("mount", "--bind", hosts, "/etc/hosts")
-    elsewhere = RunningService(lab.new_folder("elsewhere") / "state")
-    elsewhere.start()
-    yield elsewhere
-    elsewhere.stop()
+    with run_service(lab.new_folder("elsewhere")) as elsewhere:
+        yield read_credentials(elsewhere.ready.client_file)
     run("umount", "/etc/hosts")
-
-
-@pytest.fixture
-def there(elsewhere: RunningService) -> Credentials:
-    """Whom the other installation knows."""
-    return read_credentials(elsewhere.state_dir / "local-client.json")
 
 
 @pytest.fixture
@@ -65,7 +58,7 @@ def encrypted_guest(lab: Lab) -> Guest:
 
 
 def test_encrypted_guest_is_backed_up_by_permission_and_restored_without_its_key_vault(
-    service: RunningService, elsewhere: RunningService, there: Credentials, encrypted_guest: Guest, lab: Lab
+    service: RunningService, there: Credentials, encrypted_guest: Guest, lab: Lab
 ) -> None:
     guest = encrypted_guest
     service.ask("vault", "create", "main")
@@ -95,12 +88,12 @@ def test_encrypted_guest_is_backed_up_by_permission_and_restored_without_its_key
     assert second.status == "Completed"
     assert int(second.facts["Bytes Read"]) < int(first.facts["Bytes Read"]) / 4
     loses_and_regains_its_key(service, guest, lab.new_folder("kept") / "os-key.secret")
-    takes_its_key_from_elsewhere(service, elsewhere, there, guest)
+    takes_its_key_from_elsewhere(service, there, guest)
     guest.power_off()
     guest.domain.undefine()
-    elsewhere.stop()
 
     service.ask("keyvault", "delete", "--name", "kv1")
+    service.ask(*at(there), "keyvault", "delete", "--name", "kv9")
     lab.connection.secretLookupByUUIDString(SECRET_UUID).undefine()
     newest, *_ = service.ask("recoverypoint", "list", "--vm", guest.name)
     assert newest["properties"]["isSourceVMEncrypted"]
@@ -112,7 +105,7 @@ def test_encrypted_guest_is_backed_up_by_permission_and_restored_without_its_key
     assert is_encrypted(restored.disks["vda"])
     restored.boot()
     assert restored.digest("/root/proof") == digest
-    assert leaks(service) == leaks(elsewhere) == []
+    assert leaks(service) == []
 
 
 def loses_and_regains_its_key(service: RunningService, guest: Guest, blob: Path) -> None:
@@ -129,14 +122,17 @@ def loses_and_regains_its_key(service: RunningService, guest: Guest, blob: Path)
     assert service.backup_now(guest.name).status == "Completed"
 
 
-def takes_its_key_from_elsewhere(
-    service: RunningService, elsewhere: RunningService, there: Credentials, guest: Guest
-) -> None:
+def at(there: Credentials) -> tuple[str, str]:
+    """Return what has the command line ask another installation."""
+    return ("--client-file", str(there.ca_file.with_name("local-client.json")))
+
+
+def takes_its_key_from_elsewhere(service: RunningService, there: Credentials, guest: Guest) -> None:
     """The key moves to another installation's key vault, whose refusal says how to grant what is missing there."""
     secret = ("--vault-name", "kv9", "--name", "moved-key")
-    url = elsewhere.ask("keyvault", "create", "--name", "kv9")["properties"]["vaultUri"].rstrip("/")
-    elsewhere.ask("keyvault", "secret", "set", *secret, "--value", PASSPHRASE)
-    elsewhere.ask("keyvault", "delete-policy", "--name", "kv9", "--object-id", there.client_id)
+    url = service.ask(*at(there), "keyvault", "create", "--name", "kv9")["properties"]["vaultUri"].rstrip("/")
+    service.ask(*at(there), "keyvault", "secret", "set", *secret, "--value", PASSPHRASE)
+    service.ask(*at(there), "keyvault", "delete-policy", "--name", "kv9", "--object-id", there.client_id)
     service.ask("vm", "encryption", "set", guest.name, "--secret", f"{url}/secrets/moved-key")
 
     refused = service.backup_now(guest.name)
@@ -146,7 +142,7 @@ def takes_its_key_from_elsewhere(
     )
     assert lacking in refused.message
     granting, _, _ = refused.message.partition("Grant them: vmkeep ")[2].partition(",")
-    elsewhere.ask(*granting.split())
+    service.ask(*at(there), *granting.split())
     last = service.backup_now(guest.name)
     assert (last.status, last.error) == ("Completed", ""), last.message
 

@@ -55,7 +55,7 @@ class GuestFact(StrEnum):
     EXTENSION_PROCESS = "extension-process"
     """The same of the snapshot extension's processes; `none` while it has nothing to do."""
     PYTHON = "python"
-    """`works`, or `broken`: the agent's modules cannot be loaded."""
+    """`works`, or `broken`: the agent's program is gone or its modules cannot be loaded."""
     EXTENSIONS_ENABLED = "extensions-enabled"
     ROOT_FREE_KIB = "root-free-kib"
     ROOT_MODE = "root-mode"

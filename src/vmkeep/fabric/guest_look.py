@@ -46,7 +46,11 @@ for pid in $(ls -l /proc/[0-9]*/exe 2>/dev/null | sed -n 's|.* /proc/\([0-9]*\)/
 done
 echo agent-process=${states:-none}
 echo extension-process=${ours:-none}
-if python3 -c 'import azurelinuxagent.common.version' 2>/dev/null; then echo python=works; else echo python=broken; fi
+if [ -e /usr/sbin/waagent ] && python3 -c 'import azurelinuxagent.common.version' 2>/dev/null; then
+  echo python=works
+else
+  echo python=broken
+fi
 if [ -r /etc/waagent.conf ]; then
   value=$(sed -n 's/^[[:space:]]*Extensions.Enabled[[:space:]]*=[[:space:]]*\([yn]\).*/\1/p' /etc/waagent.conf | tail -n 1)
   echo extensions-enabled=${value:-y}

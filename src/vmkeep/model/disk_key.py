@@ -60,7 +60,7 @@ class KeyVaultRights:
     """Who it is to that key vault."""
     missing: tuple[str, ...]
     grant: str
-    """A command that grants what is missing without taking what is there."""
+    """The command that grants it there, with all that a backup needs of that kind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from tests.drills.faults.steps import (
 
 PACKAGE = "$(dirname $(python3 -c 'import azurelinuxagent as a; print(a.__file__)'))"
 PACKAGES = "/usr/lib/python3*/*-packages/azurelinuxagent"
-UNIT = "$(systemctl show -p FragmentPath --value walinuxagent)"
+AGENT_FILES = "$(dpkg -L waagent | grep -E '/(systemd/system|init.d|sbin)/.')"
 DROP_IN = "/etc/systemd/system/walinuxagent.service.d"
 # A backup may even end well: the extension needs little room and no clock. The doctor warns nevertheless.
 WRONG_CLOCK = ("", NO_STATUS, FAILED, NO_AGENT, "GuestAgentCertificateNotFound")
@@ -53,10 +53,15 @@ DRILLS = (
     agent(
         "A1 unit and program gone",
         "A1",
-        f"unit={UNIT}; systemctl disable --now walinuxagent; mv $unit /root/unit; "
-        "mv /usr/sbin/waagent /root/waagent; systemctl daemon-reload",
-        "mv /root/unit /lib/systemd/system/walinuxagent.service; mv /root/waagent /usr/sbin/waagent; "
-        f"systemctl daemon-reload; {START}",
+        f"systemctl disable --now walinuxagent; tar cPf /root/agent.tar {AGENT_FILES}; rm -f {AGENT_FILES}; "
+        "systemctl daemon-reload",
+        f"tar xPf /root/agent.tar; systemctl daemon-reload; {START}",
+    ),
+    agent(
+        "A4 program gone",
+        "A4",
+        f"systemctl stop walinuxagent; mv /usr/sbin/waagent /root/waagent; {RESTART} || true",
+        f"mv /root/waagent /usr/sbin/waagent; systemctl reset-failed walinuxagent; {RESTART}",
     ),
     agent(
         "A4 package damaged",
