@@ -161,6 +161,7 @@ class FakeEngine:
     seen: dict[Fact, str] = field(default_factory=dict)
     """What a look at any VM sees."""
     seen_when_mended: dict[Fact, str] = field(default_factory=dict)
+    verbose_logs: dict[str, bool] = field(default_factory=dict)
 
     def check_host(self, *, repair: bool) -> HostReport:
         found = self.findings
@@ -248,6 +249,9 @@ class FakeEngine:
             vm_name=name,
             at=at,
         )
+
+    def set_verbose_logs(self, vm_uuid: str, *, verbose: bool) -> None:
+        self.verbose_logs[vm_uuid] = verbose
 
     def apply_remedy(self, vm_uuid: str, *, consent: bool) -> Diagnosis:
         found = self.diagnose(vm_uuid)

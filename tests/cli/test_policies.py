@@ -80,3 +80,16 @@ def test_item_shows_its_next_backup_and_changes_its_policy(vmkeep: Vmkeep) -> No
     vmkeep("protection", "disable", "--vm", "web01")
     item = json.loads(vmkeep("item", "show", "--vm", "web01", "-o", "json").output)
     assert item["properties"]["vmkeep"]["nextBackup"] is None
+
+
+def test_automatic_remedies_are_kept_when_a_client_does_not_know_of_them(
+    vmkeep: Vmkeep, tmp_path: Path
+) -> None:
+    shown = json.loads(vmkeep("policy", "set", "DefaultPolicy", "--auto-remedy", "safe", "-o", "json").stdout)
+    assert shown["properties"].pop("vmkeep") == {"autoRemedy": "safe"}
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps(shown))
+    vmkeep("policy", "set", "DefaultPolicy", "--policy", str(file), "--at", "03:00")
+    assert "safe" in vmkeep("policy", "show", "DefaultPolicy").stdout
+    vmkeep("policy", "set", "DefaultPolicy", "--auto-remedy", "off")
+    assert "safe" not in vmkeep("policy", "show", "DefaultPolicy").stdout

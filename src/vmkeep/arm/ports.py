@@ -127,6 +127,10 @@ class EnginePort(Protocol):
         """Return what is wrong with a VM's backups, proven or not; changes nothing."""
         ...
 
+    def set_verbose_logs(self, vm_uuid: str, *, verbose: bool) -> None:
+        """Have a guest's agent say more in its log, or as much as it usually does."""
+        ...
+
     def apply_remedy(self, vm_uuid: str, *, consent: bool) -> Diagnosis:
         """Carry the proven cause's remedy out; return the diagnosis it was for.
 

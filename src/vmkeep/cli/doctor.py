@@ -35,6 +35,13 @@ def doctor(
         ),
     ] = False,
     yes: YesOption = False,
+    verbose_logs: Annotated[
+        bool | None,
+        typer.Option(
+            "--verbose-logs/--normal-logs",
+            help="Instead, have the guest's agent say more in its log from now on, or as much as it usually does.",
+        ),
+    ] = None,
     collect: Annotated[
         Path | None,
         typer.Option(
@@ -45,6 +52,11 @@ def doctor(
 ) -> None:
     """Look for what is wrong with a VM's backups, also when none failed. Exits with 1 when a cause is proven."""
     backup = connect(context)
+    if verbose_logs is not None:
+        backup.set_agent_logs(vm, verbose=verbose_logs)
+        how = "says more in its log now" if verbose_logs else "logs as it usually does"
+        typer.echo(f"The agent of '{vm}' was restarted and {how}.", err=True)
+        return
     if collect:
         collect_logs(backup, vm, collect, output)
         return

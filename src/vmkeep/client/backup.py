@@ -183,6 +183,10 @@ class Backup:
         path = f"{self._machine_id(vm)}/vmkeepApplyRemedy"
         return self.session.post(path, {"consent": consent}, long=True)
 
+    def set_agent_logs(self, vm: str, *, verbose: bool) -> None:
+        """Have the guest's agent say more in its log, or as much as it usually does."""
+        self.session.post(f"{self._machine_id(vm)}/vmkeepAgentLogs", {"verbose": verbose}, long=True)
+
     def diagnose_until(self, vm: str, gone: str, *, limit_s: float) -> Json:
         """Look again and again until the cause `gone` is refuted, or `limit_s` is over; return the last diagnosis.
 

@@ -23,14 +23,25 @@ log = structlog.get_logger()
 
 MEND_LIMIT_S = 60
 _UNIT = "set -e; exec 2>&1; unit=walinuxagent; systemctl cat $unit.service >/dev/null 2>&1 || unit=waagent; "
+
+
+def _set_option(name: str, value: str) -> str:
+    """Return the script that sets an option of the agent wherever it stands, or adds it, and restarts the agent."""
+    return (
+        rf"sed -i 's/^[[:space:]]*{name}[[:space:]]*=.*/{name}={value}/' /etc/waagent.conf; "
+        rf"grep -q '^{name}=' /etc/waagent.conf || echo '{name}={value}' >>/etc/waagent.conf; "
+        "systemctl restart $unit.service"
+    )
+
+
 _SCRIPTS = {
     Mend.START_AGENT: _UNIT
     + "systemctl unmask $unit.service; systemctl enable $unit.service; systemctl start $unit.service",
     Mend.RESTART_AGENT: _UNIT
     + "systemctl kill -s KILL $unit.service || true; systemctl restart $unit.service",
-    Mend.ENABLE_EXTENSIONS: _UNIT
-    + r"sed -i 's/^[[:space:]]*Extensions.Enabled[[:space:]]*=.*/Extensions.Enabled=y/' /etc/waagent.conf; "
-    + "systemctl restart $unit.service",
+    Mend.ENABLE_EXTENSIONS: _UNIT + _set_option("Extensions.Enabled", "y"),
+    Mend.VERBOSE_LOGS: _UNIT + _set_option("Logs.Verbose", "y"),
+    Mend.NORMAL_LOGS: _UNIT + _set_option("Logs.Verbose", "n"),
     Mend.RENEW_LEASE: _UNIT
     + "for name in systemd-networkd NetworkManager networking; do "
     + "if systemctl -q is-active $name.service; then systemctl restart $name.service; break; fi; done; "

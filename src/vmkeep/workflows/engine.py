@@ -13,6 +13,7 @@ from vmkeep.base.errors import InvalidValue, VmkeepError
 from vmkeep.base.ids import new_guid
 from vmkeep.catalog import Catalog
 from vmkeep.catalog.errors import OperationInProgress
+from vmkeep.diagnosis.cause import Mend
 from vmkeep.diagnosis.verdict import Diagnosis
 from vmkeep.model.collection import CollectionPlace
 from vmkeep.model.job import Job, JobOperation, JobStatus, JobTask, TaskName
@@ -259,6 +260,13 @@ class Engine:
         Raises NothingToApply, and RemedyNeedsConsent without `consent`.
         """
         return self._remedies.apply(vm_uuid, consent=consent)
+
+    def set_verbose_logs(self, vm_uuid: str, *, verbose: bool) -> None:
+        """Have a guest's agent say more in its log, or as much as it usually does; it is restarted.
+
+        Raises VmNotFound, GuestAgentSilent, GuestAgentRefused.
+        """
+        self._pillars.fabric.mend(vm_uuid, Mend.VERBOSE_LOGS if verbose else Mend.NORMAL_LOGS)
 
     def find_state(self, workflow_id: str) -> WorkflowState | None:
         """Return where a workflow stands, such as a job's; None when there is none of that id."""
