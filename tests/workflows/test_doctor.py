@@ -1,12 +1,13 @@
 """The doctor is sent for when a backup ends badly, in the background, and what it finds stays with the job."""
 
+import threading
 from dataclasses import replace
 
 import pytest
 
 from tests.diagnosis.scenes import HEALTHY, STOPPED
 from tests.fakes.repository import StoreUnreachable
-from tests.workflows.world import World
+from tests.workflows.world import PATIENCE_S, World
 from vmkeep.diagnosis.cause import Mend
 from vmkeep.diagnosis.evidence import Evidence, Fact, GuestFact, HostFact, JobFact
 from vmkeep.model.job import Job, JobStatus
@@ -34,6 +35,28 @@ def test_failed_backup_is_explained_by_itself(world: World, monkeypatch: pytest.
 def test_backup_that_ended_well_needs_no_doctor(world: World) -> None:
     job = world.back_up(world.protect())
     assert world.engine.find_state(f"{job.id}-diagnose") is None
+
+
+def test_a_job_that_runs_is_what_keeps_a_healthy_vm_from_another(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = world.protect()
+    monkeypatch.setattr(world.fabric, "observe", lambda _uuid: as_evidence(world, HEALTHY))
+    go_on = threading.Event()
+
+    def hold() -> None:
+        assert go_on.wait(PATIENCE_S)
+
+    world.hook.at("ingest: chunk", hold)
+    job = world.engine.start_backup(item, reason="test")
+    try:
+        found = world.engine.diagnose(item.vm_uuid)
+    finally:
+        go_on.set()
+    assert found.cause is not None
+    assert found.cause.id == "J1"
+    assert world.ended(job).status is JobStatus.COMPLETED
+    assert world.engine.diagnose(item.vm_uuid).cause is None
 
 
 def test_doctor_that_breaks_harms_no_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

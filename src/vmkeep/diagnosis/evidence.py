@@ -32,6 +32,8 @@ class HostFact(StrEnum):
     """qemu-guest-agent: `answers` or `silent`."""
     OBSTACLES = "obstacles"
     """Codes a backup would be refused with now, separated by spaces; `none`."""
+    RUNNING_JOB = "running-job"
+    """Operation and id of a job of the VM that runs, in whatever vault; `none`."""
     CPU_PRESSURE = "cpu-pressure"
     """Percent of the last five minutes in which something on this host waited for a CPU."""
     MEMORY_PRESSURE = "memory-pressure"

@@ -85,6 +85,9 @@ def _own_evidence(pillars: Pillars, vm_uuid: str, outlook: Outlook) -> Iterator[
     codes = " ".join(sorted({line.code for line in outlook.failures if line.code}))
     yield Evidence(HostFact.OBSTACLES, codes or "none", now, "preflight")
     item = pillars.catalog.find_item_for_vm(vm_uuid)
+    running = pillars.catalog.find_running_job(item.id) if item else None
+    said = f"{running.operation} {running.id}" if running else "none"
+    yield Evidence(HostFact.RUNNING_JOB, said, now, "catalog")
     yield from _record(find_last_ended_backup(pillars, item), now)
     subject = item or as_if_protected(pillars.fabric.get_machine(vm_uuid), now)
     locks = gather(pillars, subject).locks

@@ -28,6 +28,13 @@ def _wire_server(seen: Seen) -> Reading:
     return by(seen, HostFact.WIRE_SERVER, lambda value: value != "serving", missing)
 
 
+def _job_in_the_way(seen: Seen) -> Reading:
+    """Return whether a backup is refused for a job now; a last backup that came to grief did so of something else."""
+    if seen.value(JobFact.CODES) not in {None, "none"}:
+        return refuted(JobFact.CODES)
+    return by(seen, HostFact.RUNNING_JOB, lambda value: value != "none", "whether a job of the VM runs")
+
+
 def _starved(seen: Seen) -> Reading:
     """Return whether a late answer met a starved host; one that is not starved may have been, or starve this VM alone."""
     late = _LATE(seen)
@@ -82,13 +89,6 @@ LEAVES = (
         ByCodes.recorded("HostStorageFull"),
     ),
     Cause(
-        "J1",
-        "another job of the VM is in progress",
-        "Wait for it, or stop it: vmkeep job list --status InProgress, vmkeep job stop.",
-        ByCodes.recorded("UserErrorBackupOperationInProgress"),
-        Mend.STOP_JOB,
-    ),
-    Cause(
         "K1",
         "the key vault does not let the backups use a key",
         "Give the backup service its rights on the key vault (vmkeep keyvault set-policy --backup-service), make sure that the "
@@ -108,5 +108,12 @@ LATE_LEAVES = (
         "the host or the VM is starved of CPU or memory",
         "Back up off-peak, or give the VM more.",
         _starved,
+    ),
+    Cause(
+        "J1",
+        "another job of the VM is in progress",
+        "Wait for it, or stop it: vmkeep job list --status InProgress, vmkeep job stop.",
+        _job_in_the_way,
+        Mend.STOP_JOB,
     ),
 )
