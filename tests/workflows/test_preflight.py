@@ -135,7 +135,7 @@ def test_outlook_fails_for_every_rule_that_fails_a_backup(world: World, rule: pr
         18,
         LIMITS,
         rights={closed: world.key_vaults.find_rights(closed)},
-        key_errors=(OutOfReach(key_vault="silent"),),
+        key_error=OutOfReach(key_vault="silent"),
     )
     error = rule(given)
     assert error

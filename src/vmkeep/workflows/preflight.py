@@ -42,8 +42,8 @@ class Facts:
     """Those that keep restore points from being deleted."""
     rights: Mapping[KeyReference, KeyVaultRights | None] = field(default_factory=dict)
     """By the secret of an encrypted disk; None: its key vault is not there."""
-    key_errors: tuple[VmkeepError, ...] = ()
-    """What keeps key vaults from saying which rights there are."""
+    key_error: VmkeepError | None = None
+    """What keeps a key vault from saying which rights there are."""
     expired: int = 0
     """Restore points that are too old and still there."""
 
@@ -100,7 +100,7 @@ def key_vaults_permit(facts: Facts) -> KeyVaultPermissionsMissing | None:
 
 def key_vaults_answer(facts: Facts) -> VmkeepError | None:
     """No key vault elsewhere that is out of reach, or whose secret is not there."""
-    return facts.key_errors[0] if facts.key_errors else None
+    return facts.key_error
 
 
 def restore_points_are_not_too_many(facts: Facts) -> RestorePointLimitReached | None:
@@ -132,12 +132,12 @@ RULES: tuple[Rule, ...] = (
 def gather(pillars: Pillars, item: ProtectedItem) -> Facts:
     """Look at everything the rules need; raises ProtectedVmGone."""
     machine = _get_machine(pillars, item)
-    rights, key_errors = _ask_key_vaults(pillars, item, machine)
+    rights, key_error = _ask_key_vaults(pillars, item, machine)
     return Facts(
         item=item,
         machine=machine,
         rights=rights,
-        key_errors=tuple(key_errors),
+        key_error=key_error,
         restore_points=count_restore_points(pillars, item.vm_uuid),
         limits=pillars.limits,
         locks=tuple(locks_on_restore_points(pillars, item)),
@@ -156,9 +156,9 @@ def _get_machine(pillars: Pillars, item: ProtectedItem) -> VirtualMachine:
 
 def _ask_key_vaults(
     pillars: Pillars, item: ProtectedItem, machine: VirtualMachine
-) -> tuple[dict[KeyReference, KeyVaultRights | None], list[VmkeepError]]:
-    """Return the rights on each secret that is needed, and what the key vaults say that cannot tell."""
-    rights, errors = dict[KeyReference, KeyVaultRights | None](), list[VmkeepError]()
+) -> tuple[dict[KeyReference, KeyVaultRights | None], VmkeepError | None]:
+    """Return the rights on each secret that is needed; after the first key vault that cannot tell, what it says."""
+    rights = dict[KeyReference, KeyVaultRights | None]()
     for disk in machine.disks:
         needed = disk.encrypted and is_selected(item.disk_selection, disk.name, disk.lun)
         if not needed or disk.key is None or disk.key in rights:
@@ -166,8 +166,8 @@ def _ask_key_vaults(
         try:
             rights[disk.key] = pillars.key_vaults.find_rights(disk.key)
         except VmkeepError as error:
-            errors.append(key_trouble(machine.name, disk.name, disk.key, error))
-    return rights, errors
+            return rights, key_trouble(machine.name, disk.name, disk.key, error)
+    return rights, None
 
 
 def _count_expired(pillars: Pillars, item: ProtectedItem) -> int:
