@@ -86,7 +86,7 @@ DRILLS = (
     Drill(
         "X2 mounted noexec",
         "X2",
-        (FAILED,),
+        (FAILED, "ExtensionInstallationFailure"),
         in_guest("cd /var/lib/waagent; mount --bind . .; mount -o remount,bind,noexec ."),
         in_guest(f"umount -l /var/lib/waagent; {RESTART}"),
     ),
