@@ -10,6 +10,7 @@ HEALTHY: dict[Fact, str] = {
     HostFact.VM_STATE: "running",
     HostFact.LINK: "up",
     HostFact.AGENT_HEARD: "now",
+    HostFact.AGENT_STATUS: "ready",
     HostFact.GUEST_AGENT: "answers",
     HostFact.OBSTACLES: "none",
     HostFact.LOCKS: "0",
@@ -35,7 +36,7 @@ HEALTHY: dict[Fact, str] = {
     JobFact.CODES: "none",
     JobFact.EXIT_CODE: "none",
 }
-SILENT: dict[Fact, str] = {**HEALTHY, HostFact.AGENT_HEARD: "silent"}
+SILENT: dict[Fact, str] = {**HEALTHY, HostFact.AGENT_HEARD: "silent", HostFact.AGENT_STATUS: "none"}
 STOPPED: dict[Fact, str] = {
     **SILENT,
     GuestFact.AGENT_ACTIVE: "inactive",

@@ -133,3 +133,10 @@ def test_a_freeze_that_timed_out_is_proven_though_the_guest_is_too_busy_to_answe
     found = diagnose({**heard, JobFact.CODES: "UserErrorFsFreezeTimeout"})
     assert found.cause is not None
     assert found.cause.id == "F2"
+
+
+def test_an_agent_just_started_is_waited_for_before_a_backup_tells() -> None:
+    beginning = diagnose({**HEALTHY, HostFact.AGENT_STATUS: "none"})
+    assert not beginning.is_settled("A2")
+    assert diagnose(HEALTHY).is_settled("A2")
+    assert diagnose({**HEALTHY, JobFact.CODES: "ExtensionStuckInDeletionState"}).is_settled("X1")

@@ -70,8 +70,8 @@ def run_drill(drill: Drill, scene: Scene) -> Outcome:
 
 def read_refusal(scene: Scene, said: str) -> str:
     """Return the cause that a refused backup was told at once: no job, so no doctor. It must name the job in the way."""
-    running = [job["name"] for job in scene.service.ask("job", "list", "--status", "InProgress")]
-    return f"proven J1: {said}" if any(name in said for name in running) else said
+    jobs = [job["name"] for job in scene.service.ask("job", "list")]
+    return f"proven J1: {said}" if any(name in said for name in jobs) else said
 
 
 def wait_for_verdict(scene: Scene, job: JobSeen) -> str:
@@ -87,10 +87,13 @@ def wait_for_verdict(scene: Scene, job: JobSeen) -> str:
 def heal(drill: Drill, scene: Scene) -> bool:
     """Carry the remedy out; return whether the cause is no longer proven and a backup ends well."""
     if drill.remedy is Remedy.APPLY:
-        applied = scene.service.run("doctor", "--vm", scene.guest.name, "--apply", "--yes")
-        if applied.code != 0:
+        applied = scene.service.run(
+            "doctor", "--vm", scene.guest.name, "--apply", "--yes", "--output", "json"
+        )
+        is_healed = applied.code == 0 and JobSeen(json.loads(applied.out)).status in WELL
+        if not is_healed:
             print(applied.out, applied.err, scene.service.tail())
-        return applied.code == 0
+        return is_healed
     drill.heal(scene)
     try:
         return wait_for(lambda: is_well(drill, scene), "a backup ends well", limit_s=HEAL_LIMIT_S)

@@ -28,6 +28,8 @@ class HostFact(StrEnum):
     """`up`, `down`, or `none`: the VM has no interface on a network that leads to the wire server."""
     AGENT_HEARD = "agent-heard"
     """`now` within 30 s, `silent` since, `never`."""
+    AGENT_STATUS = "agent-status"
+    """`ready` when the agent said so within 30 s, else `none`: also of one that has just begun to ask."""
     GUEST_AGENT = "guest-agent"
     """qemu-guest-agent: `answers` or `silent`."""
     OBSTACLES = "obstacles"

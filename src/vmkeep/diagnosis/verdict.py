@@ -58,10 +58,10 @@ class Diagnosis:
 
     @property
     def agent_starts(self) -> bool:
-        """Whether the agent runs and is not heard yet: just after a start that is not its fault."""
+        """Whether the agent runs and has not said yet that it is ready: just after a start that is not its fault."""
         seen = Seen(self.evidence)
         runs = seen.value(GuestFact.AGENT_PROCESS) not in {None, "none"}
-        return runs and seen.value(HostFact.AGENT_HEARD) == "silent"
+        return runs and seen.value(HostFact.AGENT_STATUS) == "none"
 
     def is_settled(self, cause_id: str) -> bool:
         """Return whether, after its remedy, a cause is gone, and a backup can tell whether that helped.

@@ -92,7 +92,9 @@ class Observer:
         """Yield what our own service and the way to it look like; nothing where that cannot be known."""
         if self.wire is None:
             return
-        yield self._note(HostFact.AGENT_HEARD, _heard(self.wire.report(domain.UUIDString())), "wire server")
+        report = self.wire.report(domain.UUIDString())
+        yield self._note(HostFact.AGENT_HEARD, _heard(report), "wire server")
+        yield self._note(HostFact.AGENT_STATUS, "ready" if report.ready else "none", "wire server")
         links = _links(domain)
         attached = {net.name: net.bridge for net in self.networks.list_networks() if net.attached}
         ours = {name: is_up for name, is_up in links.items() if name in attached}
