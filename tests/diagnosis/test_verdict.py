@@ -140,3 +140,10 @@ def test_an_agent_just_started_is_waited_for_before_a_backup_tells() -> None:
     assert not beginning.is_settled("A2")
     assert diagnose(HEALTHY).is_settled("A2")
     assert diagnose({**HEALTHY, JobFact.CODES: "ExtensionStuckInDeletionState"}).is_settled("X1")
+
+
+def test_an_agent_that_waits_for_a_stopped_extension_is_not_to_blame() -> None:
+    waiting = {**HEALTHY, HostFact.AGENT_HEARD: "silent", GuestFact.EXTENSION_PROCESS: "ST"}
+    found = diagnose({**waiting, JobFact.CODES: "GuestAgentSnapshotTaskStatusError"})
+    assert found.cause is not None
+    assert found.cause.id == "X1"

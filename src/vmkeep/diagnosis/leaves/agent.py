@@ -89,6 +89,10 @@ def _hung(seen: Seen) -> Reading:
         return refuted(GuestFact.AGENT_PROCESS)
     if set(states) & set("TDt"):
         return holds(*facts)
+    if set(seen.value(GuestFact.EXTENSION_PROCESS) or "") & set("Tt"):
+        return refuted(
+            GuestFact.EXTENSION_PROCESS
+        )  # it waits for the extension's command, which stands still
     return unknown("why a process that is neither stopped nor waiting for I/O says nothing")
 
 
