@@ -25,6 +25,7 @@ HEALTHY: dict[Fact, str] = {
     GuestFact.AGENT_FOLDER: "exec",
     GuestFact.PYTHON: "works",
     GuestFact.EXTENSIONS_ENABLED: "y",
+    GuestFact.SETTINGS_READ: "yes",
     GuestFact.ROOT_FREE_KIB: "500000",
     GuestFact.ROOT_MODE: "rw",
     GuestFact.ADDRESS: "yes",

@@ -68,7 +68,7 @@ def test_a_mended_cause_is_refuted_though_the_last_backup_failed_from_it() -> No
 
 
 def test_an_agent_that_has_not_read_its_settings_is_not_blamed_for_them() -> None:
-    found = diagnose({**HEALTHY, GuestFact.EXTENSIONS_ENABLED: "n"})
+    found = diagnose({**HEALTHY, GuestFact.EXTENSIONS_ENABLED: "n", GuestFact.SETTINGS_READ: "no"})
     assert found.cause is None
     assert "A5" in {one.id for one in found.remaining}
 
@@ -147,3 +147,9 @@ def test_an_agent_that_waits_for_a_stopped_extension_is_not_to_blame() -> None:
     found = diagnose({**waiting, JobFact.CODES: "GuestAgentSnapshotTaskStatusError"})
     assert found.cause is not None
     assert found.cause.id == "X1"
+
+
+def test_an_agent_without_extensions_is_told_also_in_the_moment_when_it_asks() -> None:
+    found = diagnose({**HEALTHY, GuestFact.EXTENSIONS_ENABLED: "n"})
+    assert found.cause is not None
+    assert found.cause.id == "A5"

@@ -59,6 +59,8 @@ class GuestFact(StrEnum):
     PYTHON = "python"
     """`works`, or `broken`: the agent's program is gone or its modules cannot be loaded."""
     EXTENSIONS_ENABLED = "extensions-enabled"
+    SETTINGS_READ = "settings-read"
+    """Whether the agent was started after its settings were last written: `yes` or `no`."""
     ROOT_FREE_KIB = "root-free-kib"
     ROOT_MODE = "root-mode"
     AGENT_FOLDER = "agent-folder"

@@ -54,6 +54,12 @@ fi
 if [ -r /etc/waagent.conf ]; then
   value=$(sed -n 's/^[[:space:]]*Extensions.Enabled[[:space:]]*=[[:space:]]*\([yn]\).*/\1/p' /etc/waagent.conf | tail -n 1)
   echo extensions-enabled=${value:-y}
+  since=$(systemctl show -p ActiveEnterTimestamp --value $unit.service 2>/dev/null)
+  if [ -n "$since" ] && [ "$(date -d "$since" +%s)" -ge "$(stat -c %Y /etc/waagent.conf)" ]; then
+    echo settings-read=yes
+  else
+    echo settings-read=no
+  fi
 fi
 echo root-free-kib=$(df -Pk / | awk 'NR == 2 {print $4}')
 echo root-mode=$(awk '$2 == "/" {mode = $4} END {print substr(mode, 1, 2)}' /proc/mounts)
@@ -89,6 +95,7 @@ _FORMS: dict[GuestFact, re.Pattern[str]] = {
     GuestFact.EXTENSION_PROCESS: re.compile(r"none|[A-Za-z]{1,20}"),
     GuestFact.PYTHON: re.compile(r"works|broken"),
     GuestFact.EXTENSIONS_ENABLED: re.compile(r"y|n"),
+    GuestFact.SETTINGS_READ: re.compile(r"yes|no"),
     GuestFact.ROOT_FREE_KIB: re.compile(r"[0-9]{1,15}"),
     GuestFact.ROOT_MODE: re.compile(r"ro|rw"),
     GuestFact.AGENT_FOLDER: re.compile(r"exec|noexec"),

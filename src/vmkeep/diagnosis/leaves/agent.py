@@ -104,6 +104,8 @@ def _extensions_off(seen: Seen) -> Reading:
         else GuestFact.EXTENSIONS_ENABLED
     )
     if is_heard(seen) and seen.value(fact) == "n":
+        if seen.value(GuestFact.SETTINGS_READ) == "yes":
+            return holds(fact, GuestFact.SETTINGS_READ)
         return unknown("whether the running agent has read its settings")
     return by(seen, fact, lambda value: value == "n", _NO_GUEST)
 
