@@ -68,6 +68,8 @@ def start_backup(world: World, item: ProtectedItem, _folder: Path) -> Job:
 
 
 def start_scheduled_backup(world: World, item: ProtectedItem, _folder: Path) -> Job:
+    world.engine.scheduler.look()  # the day's upkeep prunes without grace: it would take what is being uploaded
+    world.wait_until(lambda: world.is_done(f"{world.clock.now().date().isoformat()}-clean"))
     due = world.clock.now()
     world.catalog.note_due_runs({item.id: due}, looked_until=due)
     world.engine.scheduler.look()
