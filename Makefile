@@ -17,7 +17,7 @@ fmt: setup   ## format the code
 test: setup  ## everything: check, then tests on real guests
 	@scripts/test
 
-demo: setup  ## boot a real guest, back it up twice, restore it, prove the restore
+demo: setup  ## boot a real guest, back it up, break and mend its agent, restore it, prove the restore
 	@scripts/demo
 
 drills: setup ## put faults into real guests, see what is proven and mended; writes docs/drills.md

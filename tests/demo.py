@@ -1,4 +1,4 @@
-"""`make demo`: what a person would type, on a real guest, and the proof that the restore is the original."""
+"""`make demo`: what a person would type, on a real guest: backups, a fault found and mended, a restore and its proof."""
 
 import shlex
 import subprocess
@@ -70,6 +70,11 @@ def demonstrate(lab: Lab, service: RunningService) -> bool:
     with guest.writer() as writes:
         typed(service, "protection", "backup-now", "--vm", GUEST)
     screen.print(f"  the guest's own writer stood still for {writes.longest_gap_s:.2f} s at most")
+
+    say("Somebody switches the agent off; the doctor proves what the backup lacked, and mends it")
+    guest.run("systemctl", "disable", "--now", "walinuxagent")
+    typed(service, "protection", "backup-now", "--vm", GUEST)
+    typed(service, "doctor", "--vm", GUEST, "--apply")
     typed(service, "recoverypoint", "list", "--vm", GUEST)
 
     say("A new VM out of the newest recovery point, booted beside the original")

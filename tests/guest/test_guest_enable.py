@@ -99,6 +99,7 @@ def test_protected_settings_may_hold_nothing(guest: Guest, host: FakeHost, prote
     assert host.calls()[0] == "presnapshot"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "body", "health"),
     [

@@ -104,7 +104,7 @@ def test_rights_cannot_be_told_of_a_key_vault_in_trouble(status: int) -> None:
 
 
 def test_secret_is_fetched_without_a_word_in_the_logs(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "azure")
     answer = {"value": CANARY, "id": f"{REFERENCE.url}/7"}
     found = azure(200, answer).fetch(REFERENCE)
     assert (found.version, found.passphrase) == ("7", CANARY)

@@ -68,6 +68,7 @@ def test_shared_chunks_are_read_once() -> None:
     assert repository.check(read_data=True).read_bytes < 55 * CHUNK
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_is_found_and_its_disks_are_named(scene: Scene) -> None:
     for name, content in list(scene.store.objects.items()):
         if name == "config":

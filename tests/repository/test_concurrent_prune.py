@@ -127,6 +127,7 @@ def test_ingest_at_any_moment_of_a_prune_breaks_nothing() -> None:
     assert moments > 5
 
 
+@pytest.mark.slow
 def test_ingest_begun_before_a_prune_and_ended_at_any_moment_of_it_breaks_nothing() -> None:
     promised: dict[str, bytes] = {}
 

@@ -177,6 +177,7 @@ def test_failed_source_leaves_no_manifest_and_its_error_is_raised() -> None:
     assert repository.list_manifests() == []
 
 
+@pytest.mark.slow
 def test_cancelled_ingest_stops_and_what_it_stored_is_not_stored_again() -> None:
     class Cancelled(Exception):
         pass

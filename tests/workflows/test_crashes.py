@@ -334,6 +334,7 @@ def test_job_whose_workflow_never_began_fails_clearly_at_the_next_start(tmp_path
     world.close()
 
 
+@pytest.mark.slow
 def test_closing_during_a_transfer_leaves_the_job_to_the_next_start(tmp_path: Path) -> None:
     world = World.open(tmp_path, FakeClock())
     world.engine.launch()

@@ -123,6 +123,7 @@ def test_safe_remedy_is_carried_out_by_policy_and_proven_by_a_backup(
     assert world.fabric.mended == [Mend.START_AGENT]
 
 
+@pytest.mark.slow
 def test_remedy_that_does_not_help_is_not_tried_again_by_itself(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

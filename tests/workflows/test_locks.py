@@ -61,6 +61,7 @@ def failure(job: Job) -> tuple[str, str, str]:
 LIMIT_REACHED = ("UserErrorRpCollectionLimitReached", "The Restore Point collection max limit has reached.")
 
 
+@pytest.mark.slow
 def test_under_a_lock_points_pile_up_until_backups_fail_and_after_it_all_is_well(
     world: World, item: ProtectedItem
 ) -> None:
@@ -87,6 +88,7 @@ def test_under_a_lock_points_pile_up_until_backups_fail_and_after_it_all_is_well
     assert len(world.fabric.layers(item.vm_uuid)) == held(world, item) + 1
 
 
+@pytest.mark.slow
 def test_several_backups_a_day_reach_the_limit_without_a_lock(world: World, item: ProtectedItem) -> None:
     jobs = back_up(world, item, LIMIT, every=timedelta(hours=1))
     assert {job.status for job in jobs} == {JobStatus.COMPLETED}
@@ -96,6 +98,7 @@ def test_several_backups_a_day_reach_the_limit_without_a_lock(world: World, item
     assert next_one.status is JobStatus.COMPLETED
 
 
+@pytest.mark.slow
 def test_a_policy_of_several_backups_a_day_never_reaches_the_limit(world: World, item: ProtectedItem) -> None:
     policy = world.catalog.get_policy(item.vault_id, item.policy_name)
     hourly = {"schedulePolicy": {"scheduleRunFrequency": "Hourly"}}
@@ -155,6 +158,7 @@ def test_a_deletion_that_times_out_keeps_its_progress_and_ends_on_a_later_try(
     assert held(world, item) == 0
 
 
+@pytest.mark.slow
 def test_a_merge_slower_than_the_deadline_still_gets_on(world: World, item: ProtectedItem) -> None:
     back_up(world, item, 2, every=timedelta(hours=1))
     world.hook.at("merge: done", lambda: pass_time(world, hours=2))
@@ -204,6 +208,7 @@ def test_a_deletion_never_runs_beside_a_backup(world: World, item: ProtectedItem
     assert refused == ["UserErrorBackupOperationInProgress"]
 
 
+@pytest.mark.slow
 def test_young_points_that_are_the_only_copy_make_no_room(world: World, item: ProtectedItem) -> None:
     world.hook.raising("ingest: begun", StoreUnreachable())
     jobs = back_up(world, item, LIMIT + 2, every=timedelta(minutes=10))

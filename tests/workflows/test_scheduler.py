@@ -159,6 +159,7 @@ def test_run_waits_for_the_items_running_job(days: Days) -> None:
     assert len(days.jobs()) == 2
 
 
+@pytest.mark.slow
 def test_many_due_at_once_run_a_few_at_a_time(days: Days) -> None:
     others = [days.world.protect() for _ in range(8)]
     for item in others:

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.workflows.test_scheduler import daily_at
 from tests.workflows.world import World
 from vmkeep.base.clock import FakeClock
@@ -10,6 +12,7 @@ from vmkeep.model.job import JobStatus
 from vmkeep.model.protection import Policy
 
 
+@pytest.mark.slow
 def test_backups_run_by_themselves_and_a_missed_one_after_the_restart(tmp_path: Path) -> None:
     clock = FakeClock()
     world = World.open(tmp_path, clock)

@@ -62,6 +62,7 @@ def test_the_table_has_every_right() -> None:
     }
 
 
+@pytest.mark.slow
 def test_no_operation_works_without_its_own_right(sdk: Sdk) -> None:
     token = sdk.credential.get_token(f"{sdk.url}/.default").token
     headers = {"Authorization": f"Bearer {token}"}

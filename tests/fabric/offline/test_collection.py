@@ -124,6 +124,7 @@ def _flip(image: Path, positions: Iterable[int]) -> None:
             os.pwrite(file.fileno(), bytes([byte ^ 1 << position % 8]), position)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)
 def test_flipped_bits_end_in_an_answer_or_an_error(kind: str, tmp_path: Path) -> None:
     content = {**SYSTEM, LOG: "hello\n" * 999, "var/lib/waagent/a.xml": "<a/>"}

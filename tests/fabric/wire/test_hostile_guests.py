@@ -234,6 +234,7 @@ def test_a_failing_handler_answers_what_no_extension_hangs_on(
     assert site.server.report(alpha.vm_uuid).refused == 1
 
 
+@pytest.mark.slow
 def test_a_neighbour_is_served_while_one_guest_does_its_worst(site: Site, alpha: GuestActor) -> None:
     beta = site.guest(BETA)
     beta.be_ready()
