@@ -95,6 +95,17 @@ def back_up_at_once(scene: Scene) -> None:
     scene.service.backup_now(scene.guest.name, "--no-wait")
 
 
+def await_jobs(scene: Scene) -> None:
+    """Wait until no job runs."""
+    for job in scene.service.ask("job", "list"):
+        scene.service.run("job", "wait", job["name"])
+
+
+def delete_collection(scene: Scene) -> None:
+    """Delete all restore points."""
+    scene.service.ask("restore-point", "collection", "delete", scene.guest.name, "--yes")
+
+
 DRILLS = (
     Drill("V1 paused", "V1", ("UserErrorVmNotInDesirableState",), pause, resume),
     Drill("D1 disk of 5 TB", "D1", ("UserErrorUnsupportedDiskSize",), add_huge_disk, leave_huge_disk_out),
@@ -106,7 +117,9 @@ DRILLS = (
         remedy=Remedy.APPLY,
     ),
     Drill("R1 lock and 18 points", "R1", (LIMIT,), lock_and_fill, remedy=Remedy.APPLY),
-    Drill("R2 18 points in an hour", "R2", (LIMIT,), fill_only, remedy=Remedy.APPLY),
+    Drill("R2 18 points in an hour", "R2", (LIMIT,), fill_only, delete_collection),
     Drill("V3 storage full", "V3", ("HostStorageFull",), fill_storage, empty_storage),
-    Drill("J1 another backup runs", "J1", ("UserErrorBackupOperationInProgress",), back_up_at_once),
+    Drill(
+        "J1 another backup runs", "J1", ("UserErrorBackupOperationInProgress",), back_up_at_once, await_jobs
+    ),
 )

@@ -46,6 +46,22 @@ def on_host(*command: str) -> Step:
     return run
 
 
+class NetworkTool:
+    """A tool of the host that takes the wire server's address away as often as the service puts it back."""
+
+    def begin(self, _scene: Scene) -> None:
+        loop = f"while :; do ip addr del {FABRIC}/32 dev lo 2>/dev/null; sleep 0.2; done"
+        self._process = subprocess.Popen(["timeout", "300", "sh", "-c", loop])
+
+    def end(self, _scene: Scene) -> None:
+        """End it; the service finds the address gone at its next look."""
+        self._process.terminate()
+        self._process.wait()
+
+
+NETWORK_TOOL = NetworkTool()
+
+
 def host_filter(action: str) -> Step:
     """Return the step that puts a filter of the host before the wire server, or takes it away."""
     return on_host("iptables", action, "INPUT", "-i", BRIDGE, "-d", FABRIC, "-p", "tcp", "-j", "DROP")
@@ -112,8 +128,8 @@ DRILLS = (
         "N5 wire server's address gone",
         "N5",
         (NO_AGENT,),
-        on_host("ip", "addr", "del", f"{FABRIC}/32", "dev", "lo"),
-        on_host("ip", "addr", "add", f"{FABRIC}/32", "dev", "lo", "scope", "host"),
+        NETWORK_TOOL.begin,
+        NETWORK_TOOL.end,
         settles_s=SILENT_S,
     ),
     Drill(
