@@ -36,6 +36,7 @@ HEALTHY: dict[Fact, str] = {
     GuestFact.DISTRIBUTION: "Debian GNU/Linux 12",
     JobFact.CODES: "none",
     JobFact.EXIT_CODE: "none",
+    JobFact.LIMIT_LOCKS: "none",
 }
 SILENT: dict[Fact, str] = {**HEALTHY, HostFact.AGENT_HEARD: "silent", HostFact.AGENT_STATUS: "none"}
 STOPPED: dict[Fact, str] = {

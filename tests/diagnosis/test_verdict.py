@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.diagnosis.scenes import AT, HEALTHY, SCENES, STOPPED, WITHOUT_GUEST
+from tests.diagnosis.scenes import AT, HEALTHY, LIMIT, SCENES, STOPPED, WITHOUT_GUEST
 from vmkeep.diagnosis.evidence import Evidence, Fact, GuestFact, HostFact, JobFact, OfflineFact, Seen, Vantage
 from vmkeep.diagnosis.tree import TREE
 from vmkeep.diagnosis.verdict import Diagnosis, Outcome, judge
@@ -24,6 +24,13 @@ def test_recorded_evidence_proves_its_cause(cause: str, facts: dict[Fact, str]) 
     assert found.outcome is Outcome.PROVEN
     assert found.cause is not None
     assert found.cause.id == cause
+
+
+@pytest.mark.parametrize(("locks", "cause"), [("none", "R2"), ("CanNotDelete lock 'keep' on /x", "R1")])
+def test_a_limit_is_proven_by_the_record_when_room_was_made_meanwhile(locks: str, cause: str) -> None:
+    found = diagnose({**HEALTHY, JobFact.CODES: LIMIT, JobFact.LIMIT_LOCKS: locks})
+    assert found.cause is not None
+    assert (found.cause.id, found.recorded) == (cause, True)
 
 
 def test_a_link_that_is_down_is_proven_without_the_guest() -> None:

@@ -92,9 +92,13 @@ def test_under_a_lock_points_pile_up_until_backups_fail_and_after_it_all_is_well
 def test_several_backups_a_day_reach_the_limit_without_a_lock(world: World, item: ProtectedItem) -> None:
     jobs = back_up(world, item, LIMIT, every=timedelta(hours=1))
     assert {job.status for job in jobs} == {JobStatus.COMPLETED}
-    [failed, next_one] = back_up(world, item, 2, every=timedelta(hours=1))
+    [failed] = back_up(world, item, 1, every=timedelta(hours=1))
     assert failure(failed)[:2] == LIMIT_REACHED
     assert "Several backups a day are made" in failure(failed)[2]
+    assert held(world, item) < LIMIT
+    found = world.engine.diagnose(item.vm_uuid)
+    assert "R2" in {cause.id for cause in found.supposed}
+    [next_one] = back_up(world, item, 1, every=timedelta(hours=1))
     assert next_one.status is JobStatus.COMPLETED
 
 

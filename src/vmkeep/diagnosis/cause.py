@@ -52,6 +52,11 @@ class Reading:
     facts: tuple[Fact, ...] = ()
     missing: str = ""
 
+    @property
+    def holds(self) -> bool:
+        """Whether the cause's own observation was made."""
+        return self.answer is Answer.HOLDS
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:

@@ -96,6 +96,8 @@ class JobFact(StrEnum):
     """Codes of its error and its warnings, separated by spaces; `none`."""
     EXIT_CODE = "exit-code"
     """What the extension's command ended with, as the guest's agent told: a number, below 0 a signal; `none`."""
+    LIMIT_LOCKS = "limit-locks"
+    """The locks that it named when it met the limit of restore points; `none`."""
 
 
 Fact = HostFact | GuestFact | OfflineFact | JobFact

@@ -117,9 +117,9 @@ class Diagnosis:
 def judge(tree: Sequence[Cause], seen: Seen, *, vm_name: str, at: datetime) -> Diagnosis:
     """Return what the evidence proves."""
     readings = [(cause, cause.read(seen)) for cause in tree]
-    held = [cause for cause, reading in readings if reading.answer is Answer.HOLDS]
+    held = [cause for cause, reading in readings if reading.holds]
     first = next(((c, r) for c, r in readings if r.answer is not Answer.REFUTED), None)
-    proven = first[0] if first is not None and first[1].answer is Answer.HOLDS else None
+    proven = first[0] if first is not None and first[1].holds else None
     return Diagnosis(
         vm_name=vm_name,
         at=at,

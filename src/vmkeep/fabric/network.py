@@ -7,7 +7,7 @@ collide with none: packets that a guest sends there arrive on its bridge, and th
 import ipaddress
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,14 @@ class AttachReport:
     changes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Networks:
     """Attaches networks to the wire and detaches them; everything may be done again."""
 
     host: Host
+    _has_put: bool = field(default=False, init=False)
+    address_was_lost: bool = field(default=False, init=False)
+    """Whether somebody had taken the wire server's address away when `put_addresses` last looked."""
 
     def attach(self, name: str) -> AttachReport:
         """Make guests of a network find the wire server, from now on and after every restart.
@@ -109,9 +112,13 @@ class Networks:
                     SpoofFilter(self.host).tend(network.name)
 
     def put_addresses(self) -> None:
-        """Give this host the wire server's addresses. Raises HypervisorRefused."""
+        """Give this host the wire server's addresses, again if they are gone. Raises HypervisorRefused."""
+        self.address_was_lost = self._has_put and not has_wire_address()
+        if self.address_was_lost:
+            log.warning("fabric.address.lost", address=WIRE_SERVER)
         for address in (WIRE_SERVER, METADATA):
             _ip("address", "replace", f"{address}/32", "dev", "lo", "scope", "host")
+        self._has_put = True
 
     def _get(self, name: str) -> LibvirtNetwork:
         with translated("look the network up"):

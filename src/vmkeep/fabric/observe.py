@@ -93,7 +93,8 @@ class Observer:
         if self.wire is None:
             return
         report = self.wire.report(domain.UUIDString())
-        yield self._note(HostFact.AGENT_HEARD, _heard(report), "wire server")
+        heard = _heard(report)
+        yield self._note(HostFact.AGENT_HEARD, heard, "wire server")
         yield self._note(HostFact.AGENT_STATUS, "ready" if report.ready else "none", "wire server")
         links = _links(domain)
         attached = {net.name: net.bridge for net in self.networks.list_networks() if net.attached}
@@ -103,7 +104,8 @@ class Observer:
         bridges = [attached[name] for name in ours] or list(attached.values())
         down = [bridge for bridge in bridges if not self.wire.serves(bridge)]
         said = f"not serving on bridge {', '.join(down)}" if down else "serving"
-        if bridges and not has_wire_address():
+        comes_and_goes = self.networks.address_was_lost and heard != "now"
+        if bridges and (comes_and_goes or not has_wire_address()):
             said = "this host has lost 168.63.129.16"
         yield self._note(HostFact.WIRE_SERVER, said, "own service")
 

@@ -104,6 +104,8 @@ def _record(last: Job | None, now: datetime) -> Iterator[Evidence]:
     yield Evidence(JobFact.CODES, " ".join(error.code for error in errors) or "none", at, source)
     found = (_EXIT_CODE.search(str(error.facts.get("said", ""))) for error in errors)
     yield Evidence(JobFact.EXIT_CODE, next((one.group(1) for one in found if one), "none"), at, source)
+    locks = (str(error.facts["locks"]) for error in errors if error.facts.get("locks"))
+    yield Evidence(JobFact.LIMIT_LOCKS, next(locks, "none"), at, source)
 
 
 def find_last_ended_backup(pillars: Pillars, item: ProtectedItem | None) -> Job | None:

@@ -152,7 +152,7 @@ class Remedies:
     def _would(self, mend: Mend, item: ProtectedItem | None) -> str:
         """Return what a remedy that needs consent is about to do."""
         if mend is Mend.REMOVE_LOCKS and item is not None:
-            return f"remove {name_locks(locks_on_restore_points(self._pillars, item))}"
+            return f"remove {name_locks(locks_on_restore_points(self._pillars, item)) or 'the lock, which is gone by now'}"
         if mend is Mend.STOP_JOB and item is not None:
             return (
                 f"stop job {', '.join(job.id for job in self._running_jobs(item)) or 'that has ended by now'}"
@@ -165,7 +165,8 @@ class Remedies:
         locks = locks_on_restore_points(self._pillars, item)
         for lock in locks:
             self._catalog.delete_lock(lock.scope, lock.name)
-        return f"removed {name_locks(locks)}; {self._clean_collection(item)}"
+        removed = name_locks(locks) or "nothing: no lock is left"
+        return f"removed {removed}; {self._clean_collection(item)}"
 
     def _clean_collection(self, item: ProtectedItem) -> str:
         now = self._pillars.clock.now()

@@ -1,6 +1,6 @@
 """Causes in the Azure Linux agent and in what it stands on."""
 
-from vmkeep.diagnosis.cause import Answer, ByCodes, Cause, Mend, Reading, by, holds, refuted, unknown
+from vmkeep.diagnosis.cause import ByCodes, Cause, Mend, Reading, by, holds, refuted, unknown
 from vmkeep.diagnosis.evidence import Fact, GuestFact, HostFact, JobFact, OfflineFact, Seen
 from vmkeep.diagnosis.leaves.network import is_heard
 
@@ -41,7 +41,7 @@ def _root_full(seen: Seen) -> Reading:
 
 def _unless_it_ran(seen: Seen) -> Reading:
     """Return what can be said without the guest: an extension that came as far as the freeze had room and time enough."""
-    return refuted(JobFact.CODES) if _RAN(seen).answer is Answer.HOLDS else unknown(_NO_GUEST)
+    return refuted(JobFact.CODES) if _RAN(seen).holds else unknown(_NO_GUEST)
 
 
 def _wrong_clock(seen: Seen) -> Reading:

@@ -25,7 +25,7 @@ def _wrong_encoding(seen: Seen) -> Reading:
 
 def _denied(seen: Seen) -> Reading:
     said = _FAILED(seen)
-    if said.answer is not Answer.HOLDS:
+    if not said.holds:
         return said
     if seen.value(JobFact.EXIT_CODE) in _KILLED:
         return holds(*said.facts, JobFact.EXIT_CODE)
@@ -39,7 +39,7 @@ def _denied(seen: Seen) -> Reading:
 def _failed_or_stuck(seen: Seen) -> Reading:
     """Return whether the extension said so, or stands still: waiting for a disk counts only after a task without an end."""
     states = set(seen.value(GuestFact.EXTENSION_PROCESS) or "")
-    is_late = _NO_STATUS(seen).answer is Answer.HOLDS
+    is_late = _NO_STATUS(seen).holds
     if states & set("Tt") or ("D" in states and is_late):
         return holds(GuestFact.EXTENSION_PROCESS, JobFact.CODES)
     return _FAILED(seen)

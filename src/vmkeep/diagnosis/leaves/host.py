@@ -1,9 +1,10 @@
 """Causes on our own side, and causes that the host alone can see. They are looked at first."""
 
-from vmkeep.diagnosis.cause import Answer, ByCodes, Cause, Mend, Reading, by, holds, refuted, unknown
+from vmkeep.diagnosis.cause import ByCodes, Cause, Mend, Reading, by, holds, refuted, unknown
 from vmkeep.diagnosis.evidence import HostFact, JobFact, Seen
 
 _LIMIT_REACHED = "UserErrorRpCollectionLimitReached"
+_REFUSED_FOR_LIMIT = ByCodes.recorded(_LIMIT_REACHED)
 _LATE = ByCodes.recorded("UserErrorGuestAgentStatusUnavailable", "GuestAgentSnapshotTaskStatusError")
 PRESSURE_SPAN_S = 300
 """What a figure of pressure is about."""
@@ -12,11 +13,16 @@ _STARVED = {HostFact.CPU_PRESSURE: 80, HostFact.MEMORY_PRESSURE: 20}
 
 
 def _limit_with_locks(seen: Seen, *, locked: bool) -> Reading:
+    """Read the limit of now or of the last backup: one that was refused has begun to make room."""
     obstacles, locks = seen.value(HostFact.OBSTACLES), seen.value(HostFact.LOCKS)
     if obstacles is None:
         return unknown("the number of restore points on this host")
     if _LIMIT_REACHED not in obstacles.split():
-        return refuted(HostFact.OBSTACLES)
+        if not _REFUSED_FOR_LIMIT(seen).holds:
+            return refuted(HostFact.OBSTACLES)
+        by_record = (JobFact.CODES, JobFact.LIMIT_LOCKS)
+        was_locked = seen.value(JobFact.LIMIT_LOCKS) != "none"
+        return holds(*by_record) if was_locked is locked else refuted(*by_record)
     if locks is None:
         return unknown("the locks on the restore points")
     facts = (HostFact.OBSTACLES, HostFact.LOCKS)
@@ -38,7 +44,7 @@ def _job_in_the_way(seen: Seen) -> Reading:
 def _starved(seen: Seen) -> Reading:
     """Return whether a late answer met a starved host; one that is not starved may have been, or starve this VM alone."""
     late = _LATE(seen)
-    if late.answer is not Answer.HOLDS:
+    if not late.holds:
         return late
     ended = seen.find(JobFact.CODES)
     for fact, least in _STARVED.items():
