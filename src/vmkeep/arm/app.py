@@ -1,6 +1,7 @@
 """Puts the API together: routes, and round them paths, tokens and request ids."""
 
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
 from vmkeep.arm import envelope
@@ -86,6 +87,7 @@ def make_app(service: Service) -> ASGIApp:
     app = routes_app()
     app.state.service = service
     guarded = TokenGuard(app, service.tokens)
-    arm = PathNormaliser(guarded, literals_of(app.openapi()["paths"]))
+    templates = (route.path for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
+    arm = PathNormaliser(guarded, literals_of(templates))
     key_vault_api = Challenge(make_data_plane(service), service.tokens)
     return Correlation(KeyVaultHosts(arm, key_vault_api), service.clock)
