@@ -74,7 +74,7 @@ class Capturer:
             return made_before
         self.discard(vm_uuid, point_id, keys)
         domain = self.host.get_domain(vm_uuid)
-        refuse_unnamed_layers(self.host, domain, self.journal.read(vm_uuid).values())
+        refuse_unnamed_layers(self.host, domain, self.journal.read(vm_uuid).values(), self.clock)
         state = _capturable_state(domain)
         on_phase("planning layers")
         intent = PointRecord(intended_point(domain, point_id, self.clock.now(), selection), PointState.INTENT)

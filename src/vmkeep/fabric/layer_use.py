@@ -11,13 +11,14 @@ from pathlib import Path
 import libvirt
 import structlog
 
+from vmkeep.base.clock import Clock
 from vmkeep.base.errors import VmkeepError
 from vmkeep.fabric.chain import Chain, Image, block_indexes, paths
 from vmkeep.fabric.domain_xml import list_disks, parse
 from vmkeep.fabric.encryption_errors import DiskKeyMissing
 from vmkeep.fabric.errors import ImageUnreadable, LayerInUse, VmVanished
 from vmkeep.fabric.extents import map_images
-from vmkeep.fabric.fold import active_chain, name_at_next_start
+from vmkeep.fabric.fold import POLL_S, active_chain, name_at_next_start
 from vmkeep.fabric.host import Domain, Host, translated
 from vmkeep.fabric.points import PointRecord
 from vmkeep.model.machine import DiskFormat
@@ -28,6 +29,8 @@ _FLOCK = struct.Struct("hhqqi4x")
 """struct flock of Linux on 64-bit machines: type, whence, start, length, process."""
 _QEMU_LOCKS = (100, 200)
 """First byte and number of the bytes on which every QEMU tool says what it does to an image (block/file-posix.c)."""
+_LET_GO_S = 2.0
+"""How long QEMU may take to close a layer that libvirt has just stopped to name; it is milliseconds."""
 _ANY_SIZE = 1 << 62
 _QCOW2_START = struct.Struct(">4s32xIQ")
 """Magic, then at 36 the number of entries of the first-level table and its offset (QEMU's docs/interop/qcow2.txt)."""
@@ -82,6 +85,16 @@ def is_open(path: str) -> bool:
     return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
 
 
+def _stays_open(path: str, clock: Clock) -> bool:
+    """Whether an image is open for longer than QEMU takes to close it."""
+    end = clock.monotonic() + _LET_GO_S
+    while is_open(path):
+        if clock.monotonic() > end:
+            return True
+        clock.sleep(POLL_S)
+    return False
+
+
 def is_empty_layer(path: str) -> bool:
     """Whether nothing was ever written to a layer, or there is none; what cannot be read counts as written."""
     if not Path(path).exists() or Path(path).stat().st_size == 0 or _has_no_tables(path):
@@ -102,15 +115,15 @@ def _has_no_tables(path: str) -> bool:
         return bool(magic == _QCOW2_MAGIC and not any(file.read(entries * 8)))
 
 
-def remove_layer(path: str) -> None:
-    """Delete a layer's file, if it is there. Raises LayerInUse when some QEMU has it open all the same."""
-    if is_open(path):
+def remove_layer(path: str, clock: Clock) -> None:
+    """Delete a layer's file, if it is there. Raises LayerInUse when some QEMU keeps it open all the same."""
+    if _stays_open(path, clock):
         raise LayerInUse(path)
     Path(path).unlink(missing_ok=True)
 
 
-def refuse_unnamed_layers(host: Host, domain: Domain, records: Iterable[PointRecord]) -> None:
-    """Raise LayerInUse when a QEMU writes to a layer of the VM that libvirt names nowhere.
+def refuse_unnamed_layers(host: Host, domain: Domain, records: Iterable[PointRecord], clock: Clock) -> None:
+    """Raise LayerInUse when a QEMU uses a layer of the VM that libvirt names nowhere.
 
     So it is when libvirtd was killed between QEMU's switch to new layers and writing that down. To libvirt the VM is
     still on the frozen file: it would start it from there, and all that was written since would be lost. Its next
@@ -120,7 +133,9 @@ def refuse_unnamed_layers(host: Host, domain: Domain, records: Iterable[PointRec
         return
     disks = [disk for record in records for disk in record.point.disks if is_open(disk.active_path)]
     named = set(_named_files(host)) if disks else set()
-    unnamed = [disk for disk in disks if disk.active_path not in named]
+    unnamed = [
+        disk for disk in disks if disk.active_path not in named and _stays_open(disk.active_path, clock)
+    ]
     for disk in unnamed:
         name_at_next_start(host.connection(), domain, disk.name, old=disk.path, new=disk.active_path)
     if unnamed:

@@ -87,7 +87,7 @@ class Merger:
         self.readers.check_free(point_id)
         domain = self.host.find_domain(vm_uuid)
         if domain is not None:
-            refuse_unnamed_layers(self.host, domain, [record])
+            refuse_unnamed_layers(self.host, domain, [record], self.clock)
         self.journal.put(replace(record, state=PointState.DROPPING))
         self.take_layers_out(record, on_bytes=on_bytes, cancelled=cancelled, keys=keys)
         self.journal.delete(vm_uuid, point_id)
@@ -116,7 +116,7 @@ class Merger:
             if self._merge_disk(record, work, tick, keys.get(disk.name)):
                 self.journal.neighbours_merged(record, work, disk.format)
                 if is_layer(work.upper):
-                    remove_layer(work.upper)
+                    remove_layer(work.upper, self.clock)
 
     def _merge_disk(self, record: PointRecord, work: Fold, tick: OnBytes, key: str | None) -> bool:
         """Return whether nothing needs `work.upper` any more."""
