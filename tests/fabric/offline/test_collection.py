@@ -93,6 +93,17 @@ def test_hostile_names_stay_harmless_in_the_archive(tmp_path: Path) -> None:
         assert ".." not in name.split("/")
 
 
+def test_a_log_that_was_being_written_is_collected_without_what_is_lost(tmp_path: Path) -> None:
+    binary = "var/log/azure/binary.log"
+    content = {**SYSTEM, LOG: f"first\n{chr(0) * 5000}of a canary\nlast\n{chr(0) * 9}", binary: "\0\1canary"}
+    image = make_file_system("ext4", tmp_path / "disk.img", content)
+    packed = collected(lambda: opened(image))
+    assert packed[f"guest/{LOG}"] == b"first\nlast\n"
+    assert f"guest/{binary}" not in packed
+    [entry] = [one for one in json.loads(packed["manifest.json"])["files"] if one["path"] == f"/{LOG}"]
+    assert entry["zero_bytes"] == 5009
+
+
 def test_symlinks_pipes_and_devices_are_not_collected(tmp_path: Path) -> None:
     content = {
         **SYSTEM,

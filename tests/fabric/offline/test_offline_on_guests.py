@@ -76,6 +76,7 @@ def test_logs_are_collected_live_then_of_the_point_then_of_the_vm_that_is_off(
         assert b"qemu-system" in content["host/qemu.log"]
     for way in ("live", "point", "off"):
         seen = {one["subject"]: one["value"] for one in json.loads(collected[way]["observations.json"])}
+        assert not [one for one in manifests[way]["files"] if "left_out" in one], way
         assert b"***redacted***" in collected[way][f"guest{LOG}"]
         assert "guest/usr/lib/os-release" in collected[way]
         assert seen["agent-package"]["state"] == "installed"

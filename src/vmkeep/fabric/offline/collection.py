@@ -20,6 +20,10 @@ FILE_LIMIT = 4 * MIB
 """What is taken of one file, from its end."""
 TOTAL_LIMIT = 64 * MIB
 MOST_FILES = 500
+_BINARY = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
+"""What no text has. Zeros alone are no sign: they are in the log of a guest that had no time to write its last lines."""
+_LOST = re.compile(rb"\0[^\n]*\n?")
+"""Zeros and the rest of their line, which could be a secret whose name is lost."""
 WANTED = (
     "/etc/os-release",
     "/usr/lib/os-release",
@@ -59,16 +63,19 @@ class _Archive:
             entry["left_out"] = str(error)
             return
         size = found.size_bytes if found else 0
-        if b"\0" in data:
+        zeros = data.count(0)
+        if zeros and _BINARY.search(data):
             entry["left_out"] = "it is not a text, so secrets in it could not be found"
             return
         self.bytes_taken += len(data)
         if size > len(data):
             data = data.partition(b"\n")[2]  # a line that was cut could hold the end of a secret
-        text, redacted = redact(data.decode("utf-8", "replace"))
+        text, redacted = redact(_LOST.sub(b"", data).decode("utf-8", "replace"))
         name = self._free_name(path)
         self.content[name] = text.encode()
         entry |= {"name": name, "size_bytes": size, "truncated": size > room, "redacted": redacted}
+        if zeros:
+            entry["zero_bytes"] = zeros
 
     def _free_name(self, path: str) -> str:
         """Return a harmless name in the archive that no other member has."""
