@@ -17,6 +17,7 @@ HEALTHY: dict[Fact, str] = {
     HostFact.RUNNING_JOB: "none",
     HostFact.CPU_PRESSURE: "5",
     HostFact.MEMORY_PRESSURE: "0",
+    HostFact.CPU_WAIT: "40",
     GuestFact.AGENT_UNIT: "walinuxagent",
     GuestFact.AGENT_ENABLED: "enabled",
     GuestFact.AGENT_ACTIVE: "active",
@@ -84,5 +85,5 @@ SCENES: dict[str, dict[Fact, str]] = {
         JobFact.EXIT_CODE: "137",
     },
     "X1": {**HEALTHY, JobFact.CODES: "ExtensionStuckInDeletionState"},
-    "V2": {**HEALTHY, JobFact.CODES: "GuestAgentSnapshotTaskStatusError", HostFact.CPU_PRESSURE: "95"},
+    "V2": {**HEALTHY, JobFact.CODES: "GuestAgentSnapshotTaskStatusError", HostFact.CPU_WAIT: "93"},
 }

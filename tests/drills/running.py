@@ -14,6 +14,8 @@ from vmkeep.base.clock import SystemClock
 
 CLOCK = SystemClock()
 HEAL_LIMIT_S = 240
+VERDICT_LIMIT_S = 240
+"""A look into a starved guest takes minutes."""
 PAUSE_S = 10
 """Between backups after a remedy, so that they do not reach the limit of restore points."""
 WELL = {"Completed"}
@@ -79,7 +81,7 @@ def wait_for_verdict(scene: Scene, job: JobSeen) -> str:
     if job.status in WELL:
         return str(scene.service.job("doctor", "--vm", scene.guest.name).json["verdict"])
     try:
-        return scene.service.verdict(job)
+        return scene.service.verdict(job, limit_s=VERDICT_LIMIT_S)
     except LabTimedOut:
         return ""
 

@@ -99,6 +99,11 @@ class Guest:
         return first
 
     @property
+    def pid(self) -> int:
+        """Process id of the VM's QEMU."""
+        return int(Path(f"/run/libvirt/qemu/{self.name}.pid").read_text())
+
+    @property
     def disks(self) -> dict[str, Path]:
         """The file of each disk's active layer, by target device."""
         return disk_files(self.domain.XMLDesc(0))

@@ -27,7 +27,7 @@ class HostFact(StrEnum):
     LINK = "link"
     """`up`, `down`, or `none`: the VM has no interface on a network that leads to the wire server."""
     AGENT_HEARD = "agent-heard"
-    """`now` within 30 s, `silent` since, `never`."""
+    """`now` within 30 s, `late` within five minutes, `silent` since, `never`."""
     AGENT_STATUS = "agent-status"
     """`ready` when the agent said so within 30 s, else `none`: also of one that has just begun to ask."""
     GUEST_AGENT = "guest-agent"
@@ -40,6 +40,8 @@ class HostFact(StrEnum):
     """Percent of the last five minutes in which something on this host waited for a CPU."""
     MEMORY_PRESSURE = "memory-pressure"
     """Percent of the last five minutes in which all that was to run waited for memory."""
+    CPU_WAIT = "cpu-wait"
+    """Percent of the time in which the VM's CPUs had work, while it was looked at, that they waited for the host's."""
     LOCKS = "locks"
     """How many locks hold the VM's restore points."""
 

@@ -22,6 +22,7 @@ _MOST_SAID = 300
 ANSWER_LIMIT = 64 * KIB
 """Characters of an answer; a longer one is refused unread."""
 LOOK_S = 0.2
+_STATUS = "guest-exec-status"
 _FROZEN = "agent is in frozen state"
 """What qemu-guest-agent says of nearly every command between fsfreeze-freeze and fsfreeze-thaw."""
 
@@ -74,7 +75,7 @@ def run_script(
     """Run a shell script in the guest and return what it printed.
 
     A script that has not ended within `limit_s` is left behind. While a backup's freeze lasts, qemu-guest-agent refuses
-    both to start one and to tell of it; it is asked again. Raises GuestAgentSilent, and GuestAgentRefused also for a
+    both to start one and to tell of it, and in a starved guest it may be too slow to tell; it is asked again. Raises GuestAgentSilent, and GuestAgentRefused also for a
     script that fails when it `must_succeed`.
     """
     end = clock.monotonic() + limit_s
@@ -84,7 +85,7 @@ def run_script(
     if not isinstance(pid, int):
         raise GuestAgentRefused(domain.name(), "guest-exec", "an answer without a process id")
     while clock.monotonic() < end:
-        status = _command_unfrozen(domain, "guest-exec-status", {"pid": pid}, end=end, clock=clock)
+        status = _command_unfrozen(domain, _STATUS, {"pid": pid}, end=end, clock=clock)
         if not isinstance(status, dict):
             break
         if status.get("exited") is True:
@@ -104,6 +105,9 @@ def _command_unfrozen(
             return _command(domain, command, arguments, timeout_s=COMMAND_TIMEOUT_S)
         except GuestAgentRefused as error:
             if _FROZEN not in str(error) or clock.monotonic() >= end:
+                raise
+        except GuestAgentSilent:
+            if command != _STATUS or clock.monotonic() >= end:
                 raise
         clock.sleep(LOOK_S)
 

@@ -9,11 +9,12 @@ from datetime import datetime
 
 from vmkeep.diagnosis.evidence import Evidence, GuestFact
 
-LIMIT_S = 60
-"""The slowest look waits 3 s for a connection; an emulated guest needs a few seconds for Python."""
+LIMIT_S = 180
+"""The slowest look waits 3 s for a connection; an emulated guest needs a few seconds for Python, a starved one two minutes."""
 
 SCRIPT = r"""
 export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
+renice -n -20 -p $$ >/dev/null 2>&1
 connect() {
   command -v bash >/dev/null && command -v timeout >/dev/null || return
   said=$(timeout 3 bash -c 'exec 3<>/dev/tcp/168.63.129.16/80' 2>&1)

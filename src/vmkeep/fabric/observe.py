@@ -14,14 +14,16 @@ from vmkeep.fabric.errors import GuestAgentRefused, GuestAgentSilent
 from vmkeep.fabric.host import Domain, Host, translated
 from vmkeep.fabric.inventory import machine_state
 from vmkeep.fabric.network import Networks, has_wire_address
-from vmkeep.fabric.pressure import read_pressure
-from vmkeep.fabric.wire.report import READY_WITHIN_S, AgentReport, Signal
+from vmkeep.fabric.pressure import read_cpu_time, read_pressure
+from vmkeep.fabric.wire.report import LATE_WITHIN_S, READY_WITHIN_S, AgentReport, Signal
 from vmkeep.fabric.wire.server import WireServer
 from vmkeep.model.machine import MachineState
 
 log = structlog.get_logger()
 
 MEND_LIMIT_S = 60
+CPU_LOOK_S = 1
+"""How long the VM's CPUs are watched at least."""
 _UNIT = "set -e; exec 2>&1; unit=walinuxagent; systemctl cat $unit.service >/dev/null 2>&1 || unit=waagent; "
 
 
@@ -71,7 +73,7 @@ class Observer:
         evidence += [self._note(fact, value, "kernel of this host") for fact, value in read_pressure()]
         evidence += self._wire_side(domain)
         if state is MachineState.RUNNING:
-            evidence += self._guest_side(domain)
+            evidence += self._watched(domain)
         return tuple(evidence)
 
     def mend(self, vm_uuid: str, mend: Mend) -> None:
@@ -109,6 +111,15 @@ class Observer:
             said = "this host has lost 168.63.129.16"
         yield self._note(HostFact.WIRE_SERVER, said, "own service")
 
+    def _watched(self, domain: Domain) -> Iterator[Evidence]:
+        """Yield what a running guest says, and how its CPUs fared meanwhile."""
+        before, began = read_cpu_time(domain), self.clock.monotonic()
+        yield from self._guest_side(domain)
+        self.clock.sleep(max(0.0, began + CPU_LOOK_S - self.clock.monotonic()))
+        after = read_cpu_time(domain)
+        if before and after:
+            yield self._note(HostFact.CPU_WAIT, str(after.share_waited(before)), "libvirt")
+
     def _guest_side(self, domain: Domain) -> Iterator[Evidence]:
         answers = guest_agent.ping(domain)
         yield self._note(HostFact.GUEST_AGENT, "answers" if answers else "silent", "guest-ping")
@@ -130,9 +141,10 @@ class Observer:
 def _heard(report: AgentReport) -> str:
     if not report.seen:
         return "never"
-    ages = (report.status_age_s, report.age_s(Signal.GOAL_STATE))
-    is_heard = any(age is not None and age < READY_WITHIN_S for age in ages)
-    return "now" if is_heard else "silent"
+    ages = [age for age in (report.status_age_s, report.age_s(Signal.GOAL_STATE)) if age is not None]
+    if not ages or min(ages) >= LATE_WITHIN_S:
+        return "silent"
+    return "now" if min(ages) < READY_WITHIN_S else "late"
 
 
 def _links(domain: Domain) -> dict[str, bool]:

@@ -4,7 +4,9 @@ import subprocess
 from pathlib import Path
 
 from tests.drills.drill import Drill, Remedy, Scene
+from tests.drills.faults.steps import NO_AGENT, NO_STATUS, SILENT_S
 from tests.journeys.conftest import wait_for_agent
+from tests.lab.cgroup import hold_cpu, lift_hold
 
 LIMIT = "UserErrorRpCollectionLimitReached"
 
@@ -106,6 +108,18 @@ def delete_collection(scene: Scene) -> None:
     scene.service.ask("restore-point", "collection", "delete", scene.guest.name, "--yes")
 
 
+def starve(scene: Scene) -> None:
+    """Give the guest work for both its CPUs, and a tenth of one of the host's."""
+    scene.sh("for n in 1 2; do setsid sh -c 'while [ ! -e /run/enough ]; do :; done' >/dev/null 2>&1 & done")
+    hold_cpu(scene.guest, percent=10)
+
+
+def feed(scene: Scene) -> None:
+    """Let the guest have what it wants again, and end its work."""
+    lift_hold(scene.guest)
+    scene.sh("touch /run/enough")
+
+
 DRILLS = (
     Drill("V1 paused", "V1", ("UserErrorVmNotInDesirableState",), pause, resume),
     Drill("D1 disk of 5 TB", "D1", ("UserErrorUnsupportedDiskSize",), add_huge_disk, leave_huge_disk_out),
@@ -119,6 +133,7 @@ DRILLS = (
     Drill("R1 lock and 18 points", "R1", (LIMIT,), lock_and_fill, remedy=Remedy.APPLY),
     Drill("R2 18 points in an hour", "R2", (LIMIT,), fill_only, delete_collection),
     Drill("V3 storage full", "V3", ("HostStorageFull",), fill_storage, empty_storage),
+    Drill("V2 starved of CPU", "V2", (NO_STATUS, NO_AGENT), starve, feed, settles_s=SILENT_S),
     Drill(
         "J1 another backup runs", "J1", ("UserErrorBackupOperationInProgress",), back_up_at_once, await_jobs
     ),

@@ -2,6 +2,7 @@
 
 from vmkeep.diagnosis.cause import ByCodes, Cause, Mend, Reading, by, holds, refuted, unknown
 from vmkeep.diagnosis.evidence import Fact, GuestFact, HostFact, JobFact, OfflineFact, Seen
+from vmkeep.diagnosis.leaves.host import is_starved
 from vmkeep.diagnosis.leaves.network import is_heard
 
 LEAST_FREE_KIB = 10 * 1024
@@ -87,12 +88,14 @@ def _hung(seen: Seen) -> Reading:
     facts = (GuestFact.AGENT_PROCESS, HostFact.AGENT_HEARD)
     if states == "none":
         return refuted(GuestFact.AGENT_PROCESS)
-    if set(states) & set("TDt"):
+    if set(states) & set("Tt" if is_starved(seen) else "TDt"):
         return holds(*facts)
     if set(seen.value(GuestFact.EXTENSION_PROCESS) or "") & set("Tt"):
         return refuted(
             GuestFact.EXTENSION_PROCESS
         )  # it waits for the extension's command, which stands still
+    if seen.value(HostFact.AGENT_HEARD) == "late" and is_starved(seen):
+        return refuted(*facts, HostFact.CPU_WAIT)
     return unknown("why a process that is neither stopped nor waiting for I/O says nothing")
 
 

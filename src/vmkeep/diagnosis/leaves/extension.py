@@ -2,6 +2,7 @@
 
 from vmkeep.diagnosis.cause import Answer, ByCodes, Cause, Mend, Reading, by, holds, unknown
 from vmkeep.diagnosis.evidence import GuestFact, JobFact, Seen
+from vmkeep.diagnosis.leaves.host import is_starved
 
 _WRONG_ENCODING = ByCodes.recorded("VMBackupLinuxExtensionConfFileWrongEncodingFormat")
 _NO_STATUS = ByCodes.recorded("GuestAgentSnapshotTaskStatusError")
@@ -40,7 +41,7 @@ def _failed_or_stuck(seen: Seen) -> Reading:
     """Return whether the extension said so, or stands still: waiting for a disk counts only after a task without an end."""
     states = set(seen.value(GuestFact.EXTENSION_PROCESS) or "")
     is_late = _NO_STATUS(seen).holds
-    if states & set("Tt") or ("D" in states and is_late):
+    if states & set("Tt") or ("D" in states and is_late and not is_starved(seen)):
         return holds(GuestFact.EXTENSION_PROCESS, JobFact.CODES)
     return _FAILED(seen)
 

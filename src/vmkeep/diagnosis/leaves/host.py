@@ -7,9 +7,9 @@ _LIMIT_REACHED = "UserErrorRpCollectionLimitReached"
 _REFUSED_FOR_LIMIT = ByCodes.recorded(_LIMIT_REACHED)
 _LATE = ByCodes.recorded("UserErrorGuestAgentStatusUnavailable", "GuestAgentSnapshotTaskStatusError")
 PRESSURE_SPAN_S = 300
-"""What a figure of pressure is about."""
-_STARVED = {HostFact.CPU_PRESSURE: 80, HostFact.MEMORY_PRESSURE: 20}
-"""Percent from which a host counts as starved."""
+"""How long after a backup's end a figure still tells of it: the span of the kernel's figures of pressure."""
+_STARVED = {HostFact.CPU_WAIT: 80, HostFact.MEMORY_PRESSURE: 20}
+"""Percent from which a VM counts as starved. That its host's CPUs are busy (CPU_PRESSURE) starves nobody yet."""
 
 
 def _limit_with_locks(seen: Seen, *, locked: bool) -> Reading:
@@ -41,18 +41,27 @@ def _job_in_the_way(seen: Seen) -> Reading:
     return by(seen, HostFact.RUNNING_JOB, lambda value: value != "none", "whether a job of the VM runs")
 
 
+def is_starved(seen: Seen) -> bool:
+    """Whether the VM has had too little CPU time or memory to be judged by what it does late or slowly."""
+    return any(_is_starving(seen, fact) for fact in _STARVED)
+
+
+def _is_starving(seen: Seen, fact: HostFact) -> bool:
+    return int(seen.value(fact) or 0) >= _STARVED[fact]
+
+
 def _starved(seen: Seen) -> Reading:
-    """Return whether a late answer met a starved host; one that is not starved may have been, or starve this VM alone."""
+    """Return whether a late answer met a starved VM; one that has enough now may have had too little then."""
     late = _LATE(seen)
     if not late.holds:
         return late
     ended = seen.find(JobFact.CODES)
-    for fact, least in _STARVED.items():
+    for fact in _STARVED:
         found = seen.find(fact)
         is_of_then = found and ended and (found.at - ended.at).total_seconds() <= PRESSURE_SPAN_S
-        if found and is_of_then and int(found.value) >= least:
+        if is_of_then and _is_starving(seen, fact):
             return holds(fact, *late.facts)
-    return unknown("CPU and memory pressure in the VM while the job ran")
+    return unknown("what the VM had of the host's CPUs and memory while the job ran")
 
 
 LEAVES = (

@@ -2,6 +2,7 @@
 
 from vmkeep.diagnosis.cause import Cause, Mend, Reading, by, holds, refuted, unknown
 from vmkeep.diagnosis.evidence import Fact, GuestFact, HostFact, Seen
+from vmkeep.diagnosis.leaves.host import is_starved
 
 _NO_GUEST = "the guest's own view: qemu-guest-agent does not answer or lacks what it takes"
 
@@ -46,6 +47,8 @@ def _blocked_in_guest(seen: Seen) -> Reading:
         return unknown(_NO_GUEST)
     if "none" in needed:
         return refuted(GuestFact.ADDRESS, GuestFact.FABRIC_ROUTE)
+    if connected == "timeout" and is_starved(seen):
+        return unknown("whether a connection is blocked that a starved VM had no time for")
     return holds(GuestFact.WIRE_CONNECT)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from vmkeep.fabric.wire.status import AgentStatus, ExtensionStatus, HandlerStatus
 
 READY_WITHIN_S = 30
+LATE_WITHIN_S = 300
+"""An agent without enough CPU time is heard again and again, but not as often as it should be."""
 
 
 class Signal(StrEnum):
